@@ -1,0 +1,328 @@
+/*
+ * A log: an append-only, unbounded sequence of records in a directory of mapped segments.
+ *
+ * A `seglog_log` is one process's attachment to a log for writing; a `seglog_appender` is one
+ * producer's handle on it. Any number of processes may attach at once; readers (reader.h) need
+ * neither. No daemon is involved, and a process may be killed at any instant.
+ *
+ * Every record has a sequence number: 64 bits, dense from 0. Numbers of claims that were aborted, or
+ * whose producer died, are void: readers step over them and counts leave them out.
+ *
+ * fork(): a handle made before fork() fails in the child with SEGLOG_EFORKED; closing it there
+ * frees its memory and touches nothing shared.
+ */
+#ifndef SEGLOG_LOG_H
+#define SEGLOG_LOG_H
+
+#include <seglog/status.h>
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct seglog_log;
+struct seglog_appender;
+
+/* What a log promises about power cuts without being asked (a killed process never loses records). */
+enum seglog_sync {
+    SEGLOG_SYNC_DEFAULT = 0, /* at creation: SEALED; at open: what the log has stored */
+    SEGLOG_SYNC_NONE = 1,    /* nothing until seglog_log_seal() or seglog_log_sync() */
+    SEGLOG_SYNC_SEALED = 2,  /* a segment is synced and sealed soon after it is full */
+};
+
+/* Bits of seglog_log_options.flags. */
+#define SEGLOG_LOG_CREATE    (1u << 0) /* open: create the log if the directory has none */
+#define SEGLOG_LOG_NO_HELPER (1u << 1) /* start no thread; see seglog_log_tend() */
+#define SEGLOG_LOG_FORCE_FS  (1u << 2) /* accept a network or FUSE file system */
+
+#define SEGLOG_SEGMENT_SIZE_MIN     (UINT64_C(64) << 10)
+#define SEGLOG_SEGMENT_SIZE_DEFAULT (UINT64_C(64) << 20)
+#define SEGLOG_SEGMENT_SIZE_MAX     (UINT64_C(1) << 30)
+
+/* Appenders that may be attached to one log at once, and records in one batch. */
+#define SEGLOG_APPENDERS_MAX 1024u
+#define SEGLOG_BATCH_MAX     4095u
+
+/*
+ * How to create or open a log. All zero is a good choice.
+ *
+ * segment_size, sync and mode are settings of the log, stored when it is created. At open a zero
+ * means "as stored" and any other value must equal what is stored (else SEGLOG_EMISMATCH).
+ * The rest belongs to the handle.
+ */
+struct seglog_log_options {
+    uint64_t segment_size;    /* bytes; a power of two, 64 KiB to 1 GiB; 0: 64 MiB */
+    uint32_t sync;            /* enum seglog_sync */
+    uint32_t mode;            /* permission bits of the files; 0: 0640; a directory that is made
+                                 gets the execute bits to match */
+    uint32_t flags;           /* SEGLOG_LOG_* */
+    uint32_t reserved;        /* zero */
+    uint64_t evict_after_ns;  /* a shared claim open longer than this may be taken from a living
+                                 producer by whoever it blocks here; 0: never */
+    uint64_t open_timeout_ns; /* how long open waits while another process recovers the log;
+                                 0: 10 s; then -EBUSY */
+};
+
+/*
+ * Create a log in a directory that is missing or empty.
+ *
+ * Atomic: cut half way it is as if never begun, and may simply be called again.
+ *
+ * dir      path; its parent must exist
+ * options  may be NULL
+ * returns  0
+ *          -EEXIST           a log is there already
+ *          -ENOTEMPTY        other files are there
+ *          -EINVAL           segment_size, sync, mode or flags out of range
+ *          SEGLOG_EFS        a network or FUSE file system, and not forced
+ *          -ENOSPC, -EACCES, -EROFS, -ENOENT, -ENOTDIR, -EIO ... as the system says
+ * threads  any; blocks on the disk (two syncs)
+ */
+SEGLOG_API int seglog_log_create(const char *dir, const struct seglog_log_options *options);
+
+/*
+ * Attach to a log for appending. The first to attach recovers it (see docs/ARCHITECTURE.md,
+ * "Recovery"): nothing published is lost when processes died; after a power cut the log ends where
+ * its good prefix ends.
+ *
+ * *out belongs to the caller: seglog_log_close(). It may be used by many threads.
+ *
+ * returns  0
+ *          -ENOENT           no such directory, or (without SEGLOG_LOG_CREATE) no log in it
+ *          SEGLOG_ENOTLOG    other files are there but no log
+ *          SEGLOG_EMISMATCH  options and stored settings differ
+ *          SEGLOG_EVERSION, SEGLOG_EENDIAN, SEGLOG_EREADONLY   the format is not for this release
+ *          SEGLOG_ECORRUPT   the settings or the log's structure are damaged
+ *          SEGLOG_EMISSING   a segment file is gone
+ *          SEGLOG_EFS        a network or FUSE file system, and not forced
+ *          SEGLOG_EPOISONED  a sync of this log failed earlier in this boot
+ *          -EBUSY            another process held the recovery for longer than open_timeout_ns
+ *          -EACCES, -EROFS, -EIO, -EMFILE, -ENOMEM, -ENOSPC ... as the system says
+ * blocks   on the disk, and while another process recovers
+ */
+SEGLOG_API int seglog_log_open(const char *dir, const struct seglog_log_options *options,
+                               struct seglog_log **out);
+
+/*
+ * Detach. Every appender of this handle must have been closed (else -EBUSY and nothing happens).
+ * log may be NULL. Joins the helper thread.
+ */
+SEGLOG_API int seglog_log_close(struct seglog_log *log);
+
+/* What is stored about a log, and what its limits are. */
+struct seglog_log_settings {
+    uint8_t uuid[16];
+    uint64_t segment_size; /* bytes */
+    uint64_t max_record;   /* largest payload, bytes: a quarter of a segment less 32 */
+    uint64_t created_ns;   /* wall clock, since the epoch */
+    uint32_t sync;         /* enum seglog_sync */
+    uint32_t mode;         /* permission bits */
+};
+
+/* Fill *out. returns 0; threads any; blocks never. */
+SEGLOG_API int seglog_log_settings(const struct seglog_log *log, struct seglog_log_settings *out);
+
+/* What the last recovery of this log found; all zero when this handle was not the first to attach. */
+struct seglog_recovery {
+    uint32_t ran;            /* 1: this open was the first and recovered */
+    uint32_t boot;           /* 0 same boot, 1 after a reboot, 2 unknown (a copy, no /proc) */
+    uint64_t next_seq;       /* number of the next record */
+    uint64_t epoch;          /* recoveries so far that cut something off */
+    uint64_t claims_aborted; /* frames of dead producers made void */
+    uint64_t bytes_dropped;  /* beyond the cut, in the torn segment */
+    uint64_t frames_dropped; /* frames beyond the cut that still check out */
+    uint64_t files_aside;    /* later segment files set aside by name */
+    uint64_t cut_segment;    /* number of the torn segment, if anything was dropped */
+    uint64_t cut_offset;     /* byte offset of the cut in it */
+};
+
+/* Fill *out. returns 0; threads any; blocks never. */
+SEGLOG_API int seglog_log_recovery(const struct seglog_log *log, struct seglog_recovery *out);
+
+/*
+ * Do the work that the helper thread would do: prepare the next segment if it will be needed soon,
+ * make claims of dead producers void, seal full segments, unmap old ones.
+ *
+ * Needed now and then only with SEGLOG_LOG_NO_HELPER (without it the appender that fills a segment
+ * prepares the next one itself); harmless otherwise.
+ *
+ * returns  0, or the first failure met (the log remains usable unless that is SEGLOG_EPOISONED)
+ * threads  any; blocks on the disk
+ */
+SEGLOG_API int seglog_log_tend(struct seglog_log *log);
+
+/*
+ * End the active segment now, and seal every full segment: synced, indexed, never to change again.
+ *
+ * timeout_ns  how long to wait for claims of living producers that hold the seal up
+ * returns  the number of segments sealed (0: there was nothing to seal)
+ *          -ETIMEDOUT        an open claim holds it up; the segment is full, the seal comes later
+ *          SEGLOG_EPOISONED, -EIO, -ENOSPC, -EDQUOT    the sync failed: the log is poisoned
+ *          SEGLOG_EFORKED, SEGLOG_ECORRUPT, -ENOSPC (no room for the next segment)
+ * threads  any; blocks on the disk
+ */
+SEGLOG_API int seglog_log_seal(struct seglog_log *log, uint64_t timeout_ns);
+
+/*
+ * Make every record that is published and preceded by no open claim survive a power cut.
+ *
+ * durable_seq  may be NULL; gets the number below which all is durable or void
+ * returns  0
+ *          SEGLOG_EVOLATILE  the file system (tmpfs) keeps nothing
+ *          SEGLOG_EPOISONED, -EIO, -ENOSPC, -EDQUOT   the log is poisoned
+ * threads  any; blocks on the disk
+ */
+SEGLOG_API int seglog_log_sync(struct seglog_log *log, uint64_t *durable_seq);
+
+/* The number below which all is durable or void, and the number of the next record.
+ * Either pointer may be NULL. returns 0 or SEGLOG_EFORKED; threads any; blocks never. */
+SEGLOG_API int seglog_log_progress(struct seglog_log *log, uint64_t *durable_seq,
+                                   uint64_t *next_seq);
+
+/* ---- appenders ------------------------------------------------------------------------------ */
+
+enum seglog_appender_mode {
+    SEGLOG_SHARED = 0,    /* beside any number of others, in any process */
+    SEGLOG_EXCLUSIVE = 1, /* the only one: no read-modify-write when appending */
+};
+
+/* Where a record's time comes from when the caller gives none. */
+enum seglog_clock {
+    SEGLOG_CLOCK_REALTIME = 0, /* the wall clock, about 20 ns a call */
+    SEGLOG_CLOCK_COARSE = 1,   /* the wall clock of the last tick, 1 to 4 ms coarse, about 5 ns */
+};
+
+struct seglog_appender_options {
+    uint32_t mode;     /* enum seglog_appender_mode */
+    uint32_t clock;    /* enum seglog_clock */
+    uint64_t reserved; /* zero */
+};
+
+/*
+ * Take a producer's place on a log.
+ *
+ * An appender is used by one thread at a time. If its process dies, whatever it had claimed and not
+ * committed becomes void within 100 ms of somebody needing to pass it. If only its thread ends, the
+ * claim stays open until the appender is closed or used to abort it.
+ *
+ * returns  0
+ *          -EBUSY            an exclusive appender is attached, or this one is to be exclusive and
+ *                            others are attached
+ *          -EUSERS           all SEGLOG_APPENDERS_MAX places are taken
+ *          -EINVAL           mode or clock unknown
+ *          SEGLOG_EFORKED, SEGLOG_EPOISONED, -EMFILE, -ENOMEM ...
+ * blocks   never for long
+ */
+SEGLOG_API int seglog_appender_open(struct seglog_log *log,
+                                    const struct seglog_appender_options *options,
+                                    struct seglog_appender **out);
+
+/* Give the place back; an open claim is aborted. appender may be NULL. returns 0. */
+SEGLOG_API int seglog_appender_close(struct seglog_appender *appender);
+
+/* A record to append. */
+struct seglog_record {
+    const void *data;
+    uint64_t len;     /* bytes; 0 is legal */
+    uint64_t time_ns; /* since the epoch; 0: the appender's clock */
+    uint32_t tag;     /* yours: stream, key, symbol */
+    uint32_t reserved;
+};
+
+/*
+ * Append one record: copied, checksummed, published. Readers in every process see it when this
+ * returns. It survives the death of every process; see enum seglog_sync for power cuts.
+ *
+ * seq      may be NULL; gets the record's number
+ * returns  0
+ *          -EMSGSIZE         larger than seglog_log_settings.max_record
+ *          -ENOSPC, -EDQUOT  no room for the next segment; nothing changed, readers go on, and
+ *                            appending works again once there is room
+ *          -EBUSY            this appender has a claim open
+ *          SEGLOG_EEVICTED   taken away by the log's deadline; the number is void
+ *          SEGLOG_EPOISONED, SEGLOG_EFORKED, SEGLOG_ECORRUPT
+ * threads  one at a time for each appender
+ * blocks   never while the next segment is ready in time; else for its preparation
+ */
+SEGLOG_API int seglog_appender_append(struct seglog_appender *appender, const void *data,
+                                      size_t len, uint64_t *seq);
+
+/* The same with a time and a tag. Errors as seglog_appender_append(). */
+SEGLOG_API int seglog_appender_append_record(struct seglog_appender *appender,
+                                             const struct seglog_record *record, uint64_t *seq);
+
+/* One record gathered from n pieces; time_ns 0 means the appender's clock.
+ * Errors as seglog_appender_append(), and -EINVAL for a negative n. */
+SEGLOG_API int seglog_appender_appendv(struct seglog_appender *appender, const struct iovec *iov,
+                                       int n, uint64_t time_ns, uint32_t tag, uint64_t *seq);
+
+/*
+ * Append n records with one claim: they get consecutive numbers, nobody's records come between, and
+ * readers see all of them or none. A power cut may keep a first part of a batch.
+ *
+ * n        1 to SEGLOG_BATCH_MAX; together (headers and rounding included) at most a quarter of a
+ *          segment, else -EMSGSIZE
+ * Other errors as seglog_appender_append().
+ */
+SEGLOG_API int seglog_appender_append_batch(struct seglog_appender *appender,
+                                            const struct seglog_record *records, size_t n,
+                                            uint64_t *first_seq);
+
+/* Room for one record, inside the log. The caller fills data[0..len). */
+struct seglog_claim {
+    void *data;       /* 32 bytes past a 32-byte boundary in the segment: 32-byte aligned */
+    uint64_t len;     /* bytes that may be written */
+    uint64_t seq;     /* the number the record will have */
+    uint64_t time_ns; /* may be set before commit; 0: the appender's clock */
+    uint32_t tag;     /* may be set before commit */
+    uint32_t reserved;
+};
+
+/*
+ * Claim room for one record, to be written in place.
+ *
+ * The bytes at out->data belong to the caller until commit or abort. Readers stop at an open claim,
+ * so keep it short. One claim (or batch) may be open at a time.
+ *
+ * Errors as seglog_appender_append(); on failure *out is untouched and nothing is claimed.
+ */
+SEGLOG_API int seglog_appender_claim(struct seglog_appender *appender, size_t len,
+                                     struct seglog_claim *out);
+
+/*
+ * Publish the open claim with its first len bytes; the rest is given up.
+ *
+ * returns  0
+ *          -EINVAL           no claim is open, or len is larger than was claimed
+ *          SEGLOG_EEVICTED   it was taken away; the number is void, the claim is closed
+ *          SEGLOG_EFORKED
+ */
+SEGLOG_API int seglog_appender_commit(struct seglog_appender *appender,
+                                      const struct seglog_claim *claim, size_t len);
+
+/* Give the open claim (or batch) up; its numbers become void.
+ * returns 0, -EINVAL (none is open), SEGLOG_EEVICTED, SEGLOG_EFORKED. */
+SEGLOG_API int seglog_appender_abort(struct seglog_appender *appender);
+
+/*
+ * Claim room for n records at once, sizes given up front. claims[0..n) are filled.
+ * Limits and errors as seglog_appender_append_batch().
+ */
+SEGLOG_API int seglog_appender_claim_batch(struct seglog_appender *appender, const size_t *lens,
+                                           size_t n, struct seglog_claim *claims);
+
+/*
+ * Publish the first k records of the open batch, each at its full length, all at once; the others
+ * become void. k = 0 aborts. Errors as seglog_appender_commit().
+ */
+SEGLOG_API int seglog_appender_commit_batch(struct seglog_appender *appender,
+                                            const struct seglog_claim *claims, size_t k);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

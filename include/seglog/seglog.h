@@ -1,0 +1,35 @@
+/*
+ * seglog: memory-mapped event logs. This header includes all the others.
+ */
+#ifndef SEGLOG_SEGLOG_H
+#define SEGLOG_SEGLOG_H
+
+#include <seglog/inspect.h>
+#include <seglog/log.h>
+#include <seglog/reader.h>
+#include <seglog/status.h>
+
+/* The release, and the on-disk format that it writes. */
+#define SEGLOG_VERSION_MAJOR 0
+#define SEGLOG_VERSION_MINOR 1
+#define SEGLOG_VERSION_PATCH 0
+#define SEGLOG_VERSION       "0.1.0"
+#define SEGLOG_FORMAT_MAJOR  1
+#define SEGLOG_FORMAT_MINOR  0
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * The version of the library that is linked, which may differ from SEGLOG_VERSION of the header.
+ *
+ * returns  a static string such as "0.1.0"
+ * threads  any; blocks never
+ */
+SEGLOG_API const char *seglog_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

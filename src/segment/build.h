@@ -1,0 +1,57 @@
+/*
+ * Making segment files: prepare a new one, seal a full one, list what is there.
+ */
+#ifndef SEGMENT_BUILD_H
+#define SEGMENT_BUILD_H
+
+#include "segment/scan.h"
+
+struct prepare_order {
+    uint8_t uuid[16];
+    uint64_t number;
+    uint64_t size;
+    uint32_t mode;
+    bool populate; /* fault the frames in for writing before the file gets its name */
+    const struct boot_facts *boot;
+};
+
+/*
+ * Make segment `number`, whole, under a temporary name; then give it its name.
+ *
+ * On failure nothing is left behind. *out is the segment mapped for writing; it may be NULL.
+ * returns  0; -EEXIST: somebody else made it first; -ENOSPC, -EDQUOT, -EFBIG ...
+ */
+int segment_prepare(int dirfd, const struct prepare_order *order, struct segment **out);
+
+/* Remove temporary files of preparers that died. Only while nobody else can be preparing. */
+int segment_sweep(int dirfd);
+
+struct seal_order {
+    uint64_t end;      /* 0: up to ROLL, which must be there; else seal here */
+    uint32_t flags;    /* FOOTER_* */
+    uint64_t bytes_dropped;
+    uint64_t frames_dropped;
+    const struct activation_facts *activation;
+    const struct footer_facts *prev; /* footer of the segment before; NULL: none */
+};
+
+/*
+ * Seal a segment opened SEGMENT_PREAD_WRITE: sync, compute, write index and footer, sync, mark.
+ * Every frame before the end must be resolved.
+ *
+ * returns  0 and *out; -EBUSY: a claim is open at *busy (offset); SEGLOG_ECORRUPT: a frame is bad and
+ *          flags lack FOOTER_DAMAGED; -EIO, -ENOSPC: the sync failed, poison the log
+ */
+int segment_seal(struct segment *seg, const struct seal_order *order, struct footer_facts *out,
+                 uint64_t *busy);
+
+/* The segment numbers in a directory, ascending. */
+struct segment_list {
+    uint64_t *numbers;
+    size_t count;
+    size_t capacity;
+};
+int segment_list_read(int dirfd, struct segment_list *out);
+void segment_list_free(struct segment_list *list);
+
+#endif

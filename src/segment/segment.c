@@ -1,0 +1,240 @@
+/*
+ * Opening and checking segment files. See segment.h.
+ */
+#include "segment/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sys/clock.h"
+#include "sys/file.h"
+#include "sys/map.h"
+
+void segment_name(uint64_t number, char out[SEGMENT_NAME_BYTES])
+{
+    snprintf(out, SEGMENT_NAME_BYTES, "%016llx.seg", (unsigned long long)number);
+}
+
+bool segment_name_parse(const char *name, uint64_t *number)
+{
+    char again[SEGMENT_NAME_BYTES];
+    char *end;
+
+    if (strlen(name) != 20 || strcmp(name + 16, ".seg") != 0)
+        return false;
+    *number = strtoull(name, &end, 16);
+    segment_name(*number, again);
+    return strcmp(name, again) == 0; /* one spelling for each number */
+}
+
+static void say(const char **why, const char *text)
+{
+    if (why)
+        *why = text;
+}
+
+/* Everything that can be checked without believing a mapping. */
+static int segment_check(struct segment *seg, uint64_t number, const uint8_t uuid[16],
+                         const char **why)
+{
+    struct segment_header page;
+    struct file_facts file;
+    int rc = file_facts(seg->fd, &file);
+
+    if (rc < 0)
+        return rc;
+    if (!file.is_regular || file.size < PAGE_BYTES) {
+        say(why, "segment file is truncated");
+        return SEGLOG_ECORRUPT;
+    }
+    rc = file_pread(seg->fd, &page, sizeof(page), OFF_HEADER);
+    if (rc < 0)
+        return rc;
+    rc = segment_header_decode(&page, &seg->facts, why);
+    if (rc < 0)
+        return rc;
+    seg->dev = file.dev;
+    seg->ino = file.ino;
+    if (file.size != seg->facts.size) {
+        say(why, "segment file has another size than its header says");
+        return SEGLOG_ECORRUPT;
+    }
+    if (memcmp(seg->facts.uuid, uuid, 16) != 0) {
+        say(why, "segment of another log");
+        return SEGLOG_ECORRUPT;
+    }
+    if (seg->facts.number != number) {
+        say(why, "segment under another's name");
+        return SEGLOG_ECORRUPT;
+    }
+    return 0;
+}
+
+int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segment_access access,
+                 struct segment **out, const char **why)
+{
+    const bool writes = access == SEGMENT_WRITE || access == SEGMENT_PREAD_WRITE;
+    struct segment *seg = calloc(1, sizeof(*seg));
+    char name[SEGMENT_NAME_BYTES];
+    void *base;
+    int rc;
+
+    if (!seg)
+        return -ENOMEM;
+    segment_name(number, name);
+    seg->access = access;
+    seg->fd = file_open(dirfd, name, writes ? O_RDWR : O_RDONLY, 0);
+    if (seg->fd < 0) {
+        rc = seg->fd;
+        free(seg);
+        return rc;
+    }
+    rc = segment_check(seg, number, uuid, why);
+    if (rc == 0 && (access == SEGMENT_READ || access == SEGMENT_WRITE)) {
+        rc = map_file(seg->fd, 0, seg->facts.size, access == SEGMENT_WRITE, &base);
+        if (rc == 0)
+            seg->base = base;
+    }
+    if (rc < 0) {
+        segment_close(seg);
+        return rc;
+    }
+    *out = seg;
+    return 0;
+}
+
+void segment_close(struct segment *seg)
+{
+    if (!seg)
+        return;
+    if (seg->base)
+        map_drop(seg->base, seg->facts.size);
+    file_close(seg->fd);
+    free(seg);
+}
+
+int segment_activation(const struct segment *seg, struct activation_facts *out)
+{
+    union {
+        struct activation_block block;
+        uint8_t bytes[sizeof(struct activation_block)];
+    } copy;
+    int rc;
+
+    if (seg->base)
+        return activation_load(segment_activation_block(seg), seg->facts.generation, out);
+    rc = file_pread(seg->fd, copy.bytes, sizeof(copy.bytes), OFF_ACTIVATION);
+    if (rc < 0)
+        return rc;
+    return activation_load(&copy.block, seg->facts.generation, out);
+}
+
+int segment_footer(const struct segment *seg, struct footer_facts *out, const char **why)
+{
+    struct segment_footer page;
+    const int rc = file_pread(seg->fd, &page, sizeof(page), seg->facts.shape.footer_off);
+
+    if (rc < 0)
+        return rc;
+    return footer_decode(&page, &seg->facts, out, why);
+}
+
+int segment_index(const struct segment *seg, const struct footer_facts *footer,
+                  struct index_entry *out)
+{
+    const int rc = file_pread(seg->fd, out, (size_t)footer->index_count * INDEX_ENTRY_BYTES,
+                              footer->index_off);
+
+    if (rc < 0)
+        return rc;
+    return index_check(out, footer, &seg->facts);
+}
+
+int segment_mark(const struct segment *seg, struct mark_facts *out)
+{
+    static const uint64_t places[2] = {OFF_MARK0, OFF_MARK1};
+    bool found = false;
+
+    for (int i = 0; i < 2; i++) {
+        struct mark_slot slot;
+        struct mark_facts facts;
+        const int rc = file_pread(seg->fd, &slot, sizeof(slot), places[i]);
+
+        if (rc < 0)
+            return rc;
+        if (mark_decode(&slot, &seg->facts, &facts) == 0 &&
+            (!found || facts.counter > out->counter)) {
+            *out = facts;
+            found = true;
+        }
+    }
+    return found ? 0 : -EAGAIN;
+}
+
+int segment_mark_write(const struct segment *seg, const struct mark_facts *last, uint64_t offset,
+                       uint64_t seq_rel, struct mark_facts *written)
+{
+    const struct mark_facts facts = {
+        .counter = last ? last->counter + 1 : 1,
+        .offset = offset,
+        .seq_rel = seq_rel,
+        .wall_ns = clock_wall_ns(),
+    };
+    struct mark_slot slot;
+    int rc;
+
+    mark_encode(&slot, seg->facts.generation, &facts);
+    rc = file_pwrite(seg->fd, &slot, sizeof(slot), facts.counter % 2 ? OFF_MARK1 : OFF_MARK0);
+    if (rc == 0 && written)
+        *written = facts;
+    return rc;
+}
+
+enum boot_relation segment_boot_relation(const struct segment *seg, const struct boot_facts *boot)
+{
+    struct boot_facts now = *boot;
+    struct boot_mark mark;
+
+    now.dev = seg->dev;
+    now.ino = seg->ino;
+    if (file_pread(seg->fd, &mark, sizeof(mark), OFF_TAIL + offsetof(struct tail_page, boot)) < 0)
+        return BOOT_UNKNOWN;
+    return boot_mark_relation(&mark, &now);
+}
+
+int segment_abort_claim(int dirfd, const struct segment *seg, uint64_t offset, uint64_t word)
+{
+    const uint64_t page = offset & ~(uint64_t)(PAGE_BYTES - 1);
+    struct word_facts facts;
+    struct file_facts file;
+    char name[SEGMENT_NAME_BYTES];
+    uint64_t expected = le_swap64(word);
+    uint64_t verdict;
+    void *base;
+    int fd, rc;
+
+    rc = word_decode(&seg->facts.space, offset, word, &facts);
+    if (rc < 0 || facts.state != WORD_CLAIMED)
+        return rc < 0 ? rc : 0;
+    verdict = word_checked(&seg->facts.space, offset, WORD_ABORTED, facts.count, facts.span);
+
+    segment_name(seg->facts.number, name);
+    fd = file_open(dirfd, name, O_RDWR, 0);
+    if (fd < 0)
+        return fd;
+    rc = file_facts(fd, &file);
+    if (rc == 0 && (file.ino != seg->ino || file.dev != seg->dev || file.size != seg->facts.size))
+        rc = -ESTALE;
+    if (rc == 0)
+        rc = map_file(fd, page, PAGE_BYTES, true, &base);
+    file_close(fd);
+    if (rc < 0)
+        return rc;
+    rc = atomic_compare_exchange_strong_explicit(
+        (_Atomic uint64_t *)(void *)((uint8_t *)base + (offset - page)), &expected,
+        le_swap64(verdict), memory_order_acq_rel, memory_order_acquire);
+    map_drop(base, PAGE_BYTES);
+    return rc;
+}

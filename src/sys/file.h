@@ -1,0 +1,70 @@
+/*
+ * Files and directories: the only place, with map.h, wait.h and owner.h, that asks the kernel for
+ * anything. EINTR and short transfers end here; every function returns 0 or a negative errno.
+ */
+#ifndef SYS_FILE_H
+#define SYS_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Open a directory for *at() calls. Gives the descriptor (>= 0) or a negative errno. */
+int dir_open(const char *path);
+
+/* Open name in a directory, close-on-exec. Gives the descriptor or a negative errno. */
+int file_open(int dirfd, const char *name, int flags, mode_t mode);
+
+/* Create a file that must not exist with exactly this mode, whatever the umask. Descriptor or error. */
+int file_create(int dirfd, const char *name, mode_t mode);
+
+void file_close(int fd);
+
+/* Read or write n bytes at offset, all of them. A file that ends early is -ENODATA for reads. */
+int file_pread(int fd, void *buf, size_t n, uint64_t offset);
+int file_pwrite(int fd, const void *buf, size_t n, uint64_t offset);
+
+/*
+ * Reserve real blocks for [0, size) and set the size. On failure the file may have grown: the
+ * caller unlinks it. -EOPNOTSUPP where the file system cannot reserve.
+ */
+int file_reserve(int fd, uint64_t size);
+
+int file_datasync(int fd);
+int file_sync(int fd);
+
+struct file_facts {
+    uint64_t size;
+    uint64_t dev;
+    uint64_t ino;
+    uint32_t mode; /* permission bits */
+    bool is_regular;
+};
+int file_facts(int fd, struct file_facts *out);
+
+/* Give a finished file its name; -EEXIST if the name is taken. Falls back to link and unlink. */
+int file_rename_new(int dirfd, const char *from, const char *to);
+
+/* Rename over whatever is there. */
+int file_rename_over(int dirfd, const char *from, const char *to);
+
+int file_unlink(int dirfd, const char *name);
+
+/* Make the names in a directory survive a power cut. */
+int dir_sync(int dirfd);
+
+/* Call fn for every name but "." and ".."; a nonzero answer of fn stops and is returned. */
+int dir_each(int dirfd, int (*fn)(void *context, const char *name), void *context);
+
+/* What the file system of a descriptor is. */
+struct fs_facts {
+    char name[32];
+    bool is_refused;  /* network or FUSE: shared mappings are not coherent */
+    bool is_volatile; /* tmpfs and its kin */
+    bool reserves;    /* fallocate guarantees later stores */
+    uint64_t free_bytes;
+};
+int fs_facts(int fd, struct fs_facts *out);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * Memory mappings of files.
+ */
+#ifndef SYS_MAP_H
+#define SYS_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Map size bytes of fd, shared. *out is untouched on failure. */
+int map_file(int fd, uint64_t offset, size_t size, bool writable, void **out);
+void map_drop(void *base, size_t size);
+
+/* Fault pages in for writing (MADV_POPULATE_WRITE); touches them one by one where the kernel cannot.
+ * Only for memory whose blocks are reserved. */
+int map_populate(void *base, size_t size);
+
+/* Tell the kernel that pages will be read in order. A hint: failures do not matter. */
+void map_sequential(void *base, size_t size);
+
+/*
+ * A word that reads 1 in the process that made it and 0 in every child of fork()
+ * (MADV_WIPEONFORK). NULL when out of memory.
+ */
+const uint64_t *fork_guard_new(void);
+void fork_guard_free(const uint64_t *guard);
+
+#endif
