@@ -1,0 +1,243 @@
+/*
+ * Files and directories.
+ *
+ * Thin on purpose: what is added to the system calls is that they are finished (short transfers,
+ * EINTR), that a status is returned instead of errno, and that nothing is ever emulated. In
+ * particular posix_fallocate() is not used: where the file system cannot reserve, it writes into
+ * every block, which is neither a reservation nor safe beside other writers.
+ */
+#include "sys/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Below this, interruptions do not make a reservation ask for less at a time. */
+#define RESERVE_STEP_MIN (UINT64_C(64) << 10)
+
+int dir_open(const char *path)
+{
+    return file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+}
+
+int file_open(int dirfd, const char *name, int flags, mode_t mode)
+{
+    int fd;
+
+    do
+        fd = openat(dirfd, name, flags | O_CLOEXEC, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+int file_create(int dirfd, const char *name, mode_t mode)
+{
+    const int fd = file_open(dirfd, name, O_RDWR | O_CREAT | O_EXCL, mode);
+    int rc = 0;
+
+    if (fd < 0)
+        return fd;
+    /* The umask has taken bits away, never added any: the file was not open to more than it is now. */
+    if (fchmod(fd, mode) < 0) {
+        rc = -errno;
+        (void)unlinkat(dirfd, name, 0);
+        file_close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+void file_close(int fd)
+{
+    /* Whatever close() says, the descriptor is gone: trying again could close another's. */
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+int file_pread(int fd, void *buf, size_t n, uint64_t offset)
+{
+    uint8_t *at = buf;
+
+    if (offset > INT64_MAX || n > INT64_MAX - offset)
+        return -EOVERFLOW;
+    while (n > 0) {
+        const ssize_t got = pread(fd, at, n, (off_t)offset);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            return -ENODATA;
+        at += got;
+        n -= (size_t)got;
+        offset += (uint64_t)got;
+    }
+    return 0;
+}
+
+int file_pwrite(int fd, const void *buf, size_t n, uint64_t offset)
+{
+    const uint8_t *at = buf;
+
+    if (offset > INT64_MAX || n > INT64_MAX - offset)
+        return -EOVERFLOW;
+    while (n > 0) {
+        const ssize_t put = pwrite(fd, at, n, (off_t)offset);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return -errno;
+        if (put == 0)
+            return -EIO; /* no progress and no reason: do not spin on it */
+        at += put;
+        n -= (size_t)put;
+        offset += (uint64_t)put;
+    }
+    return 0;
+}
+
+int file_reserve(int fd, uint64_t size)
+{
+    uint64_t step = size;
+    uint64_t at = 0;
+    struct stat st;
+
+    if (size > INT64_MAX)
+        return -EFBIG;
+    /*
+     * One call as a rule. tmpfs gives up and undoes its work at any signal, so that a profiler's timer
+     * alone could keep a large reservation from ever ending: after an interruption ask for less.
+     */
+    while (at < size) {
+        const uint64_t n = size - at < step ? size - at : step;
+
+        if (fallocate(fd, 0, (off_t)at, (off_t)n) == 0)
+            at += n;
+        else if (errno == ENOSYS)
+            return -EOPNOTSUPP;
+        else if (errno != EINTR)
+            return -errno;
+        else if (step > RESERVE_STEP_MIN)
+            step = step / 2 > RESERVE_STEP_MIN ? step / 2 : RESERVE_STEP_MIN;
+    }
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if ((uint64_t)st.st_size == size)
+        return 0;
+    while (ftruncate(fd, (off_t)size) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+int file_datasync(int fd)
+{
+    while (fdatasync(fd) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+int file_sync(int fd)
+{
+    while (fsync(fd) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+int file_facts(int fd, struct file_facts *out)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    *out = (struct file_facts){
+        .size = (uint64_t)st.st_size,
+        .dev = (uint64_t)st.st_dev,
+        .ino = (uint64_t)st.st_ino,
+        .mode = (uint32_t)(st.st_mode & 07777),
+        .is_regular = S_ISREG(st.st_mode),
+    };
+    return 0;
+}
+
+/* For file systems without RENAME_NOREPLACE. A crash between the two steps leaves both names on the
+ * one file. */
+static int link_and_unlink(int dirfd, const char *from, const char *to)
+{
+    if (linkat(dirfd, from, dirfd, to, 0) < 0)
+        return -errno;
+    if (unlinkat(dirfd, from, 0) < 0) {
+        const int rc = -errno;
+
+        (void)unlinkat(dirfd, to, 0);
+        return rc;
+    }
+    return 0;
+}
+
+int file_rename_new(int dirfd, const char *from, const char *to)
+{
+    if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno == EINVAL || errno == ENOSYS)
+        return link_and_unlink(dirfd, from, to);
+    return -errno;
+}
+
+int file_rename_over(int dirfd, const char *from, const char *to)
+{
+    return renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
+}
+
+int file_unlink(int dirfd, const char *name)
+{
+    return unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
+}
+
+int dir_sync(int dirfd)
+{
+    return file_sync(dirfd);
+}
+
+int dir_each(int dirfd, int (*fn)(void *context, const char *name), void *context)
+{
+    /* A description of its own: the position in a directory is shared with every dup(). */
+    const int fd = file_open(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
+    const struct dirent *entry;
+    DIR *dir;
+    int rc = 0;
+
+    if (fd < 0)
+        return fd;
+    dir = fdopendir(fd);
+    if (!dir) {
+        rc = -errno;
+        file_close(fd);
+        return rc;
+    }
+    while (rc == 0) {
+        errno = 0;
+        entry = readdir(dir);
+        if (!entry) {
+            rc = -errno; /* 0 at the end */
+            break;
+        }
+        if (entry->d_name[0] == '.' &&
+            (entry->d_name[1] == 0 || (entry->d_name[1] == '.' && entry->d_name[2] == 0)))
+            continue;
+        rc = fn(context, entry->d_name);
+    }
+    (void)closedir(dir);
+    return rc;
+}

@@ -1,0 +1,108 @@
+/*
+ * Memory mappings of files, and a word that tells parent from child.
+ *
+ * The one hard thing is faulting pages in for writing while other processes store into them: a read
+ * followed by a write of what was read would undo their stores.
+ */
+#include "sys/map.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+int map_file(int fd, uint64_t offset, size_t size, bool writable, void **out)
+{
+    const int prot = PROT_READ | (writable ? PROT_WRITE : 0);
+    void *base;
+
+    if (offset > INT64_MAX)
+        return -EOVERFLOW;
+    base = mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)offset);
+    if (base == MAP_FAILED)
+        return -errno;
+    *out = base;
+    return 0;
+}
+
+void map_drop(void *base, size_t size)
+{
+    if (base)
+        (void)munmap(base, size);
+}
+
+/*
+ * Exchange a word of each page with itself: the page is faulted in for writing and nobody's store is
+ * lost. Not fetch_or(0), which compilers turn into a plain load.
+ */
+static void touch_pages(uint8_t *base, size_t size)
+{
+    const size_t step = page_size();
+
+    for (size_t at = 0; at < size; at += step) {
+        _Atomic uint8_t *byte = (_Atomic uint8_t *)(base + at);
+        uint8_t seen = atomic_load_explicit(byte, memory_order_relaxed);
+
+        while (!atomic_compare_exchange_weak_explicit(byte, &seen, seen, memory_order_relaxed,
+                                                      memory_order_relaxed))
+            continue;
+    }
+}
+
+int map_populate(void *base, size_t size)
+{
+    const uintptr_t into_page = (uintptr_t)base & (page_size() - 1);
+    uint8_t *first = (uint8_t *)base - into_page;
+
+    if (size == 0)
+        return 0;
+    size += into_page;
+    while (madvise(first, size, MADV_POPULATE_WRITE) < 0) {
+        if (errno == EINVAL) { /* before Linux 5.14 */
+            touch_pages(first, size);
+            return 0;
+        }
+        if (errno != EINTR && errno != EAGAIN)
+            return -errno;
+    }
+    return 0;
+}
+
+void map_sequential(void *base, size_t size)
+{
+    (void)madvise(base, size, MADV_SEQUENTIAL);
+}
+
+const uint64_t *fork_guard_new(void)
+{
+    const size_t size = page_size();
+    uint64_t *guard = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (guard == MAP_FAILED)
+        return NULL;
+    /* The 1 comes after the advice: a fork between any two lines gives the child a 0. */
+    if (madvise(guard, size, MADV_WIPEONFORK) < 0) {
+        (void)munmap(guard, size);
+        return NULL;
+    }
+    *guard = 1;
+    return guard;
+}
+
+void fork_guard_free(const uint64_t *guard)
+{
+    if (guard)
+        (void)munmap((void *)(uintptr_t)guard, page_size());
+}
