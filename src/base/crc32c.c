@@ -6,8 +6,10 @@
  * processor overlaps the chain of one with whatever surrounds it. Long data is cut into three
  * neighbouring streams that run interleaved and are joined with a carry-less multiplication.
  *
- * Copying rides along: each word is loaded once, stored once and checksummed from the register, so
- * that the checksum is of the very bytes that were stored, even if somebody writes to the source.
+ * Copying rides along. In the chain each word is stored from the register that was checksummed.
+ * Beside the three streams the copy is a fourth one, straight through memory: storing each stream's
+ * own words is as fast within the cache, but a log writes to memory that is not cached yet, and there
+ * writing in three places at once takes nearly twice the time.
  */
 #include "base/crc32c.h"
 
@@ -27,6 +29,12 @@ ALWAYS_INLINE uint64_t word_load(const uint8_t *p)
     return le_swap64(v);
 }
 
+/*
+ * Hide where a value comes from. Compilers otherwise split a loop that copies and checksums into a
+ * call of memcpy() and a second pass over the source.
+ */
+#define PINNED(v) __asm__("" : "+r"(v))
+
 ALWAYS_INLINE void word_store(uint8_t *p, uint64_t v)
 {
     v = le_swap64(v);
@@ -35,26 +43,30 @@ ALWAYS_INLINE void word_store(uint8_t *p, uint64_t v)
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
-/* dst NULL: only the checksum. Always inlined with a constant NULL or a pointer. */
-ALWAYS_INLINE uint32_t portable_run(uint32_t state, uint8_t *restrict dst,
-                                    const uint8_t *restrict src, size_t n, bool copies)
+/* copies is a constant at each use; without it dst is not looked at. */
+ALWAYS_INLINE uint32_t portable_run(uint32_t state, uint8_t *dst, const uint8_t *src, size_t n,
+                                    bool copies)
 {
-    for (; n >= 8; n -= 8, src += 8) {
-        uint64_t v = word_load(src);
-        if (copies) {
-            word_store(dst, v);
-            dst += 8;
-        }
+    size_t at = 0;
+
+    for (; n - at >= 8; at += 8) {
+        uint64_t v = word_load(src + at);
+
+        PINNED(v);
+        if (copies)
+            word_store(dst + at, v);
         v ^= state;
         state = crc_table[7][v & 0xff] ^ crc_table[6][v >> 8 & 0xff] ^
                 crc_table[5][v >> 16 & 0xff] ^ crc_table[4][v >> 24 & 0xff] ^
                 crc_table[3][v >> 32 & 0xff] ^ crc_table[2][v >> 40 & 0xff] ^
                 crc_table[1][v >> 48 & 0xff] ^ crc_table[0][v >> 56];
     }
-    for (; n > 0; n--, src++) {
-        const uint8_t b = *src;
+    for (; at < n; at++) {
+        uint8_t b = src[at];
+
+        PINNED(b);
         if (copies)
-            *dst++ = b;
+            dst[at] = b;
         state = state >> 8 ^ crc_table[0][(state ^ b) & 0xff];
     }
     return state;
@@ -63,6 +75,13 @@ ALWAYS_INLINE uint32_t portable_run(uint32_t state, uint8_t *restrict dst,
 uint32_t crc32c_portable(uint32_t state, const void *data, size_t n)
 {
     return portable_run(state, NULL, data, n, false);
+}
+
+/* Not inlined: its many registers would have to be saved on the way to the fast twin. */
+__attribute__((noinline)) static uint32_t copy_portable(uint32_t state, uint8_t *restrict dst,
+                                                        const uint8_t *restrict src, size_t n)
+{
+    return portable_run(state, dst, src, n, true);
 }
 
 /* ---- instructions --------------------------------------------------------------------------- */
@@ -125,20 +144,17 @@ STREAMS_INLINE uint64_t carryless_product(uint32_t a, uint32_t b)
 
 #elif defined(__aarch64__) && defined(__linux__)
 
-#include <arm_acle.h>
-#include <arm_neon.h>
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
-#ifdef __clang__
-#define CRC_TARGET     __attribute__((target("crc")))
-#define STREAMS_TARGET __attribute__((target("crc,aes")))
-#else
-#define CRC_TARGET     __attribute__((target("+crc")))
-#define STREAMS_TARGET __attribute__((target("+crc+crypto")))
-#endif
-#define CRC_INLINE     ALWAYS_INLINE CRC_TARGET
-#define STREAMS_INLINE ALWAYS_INLINE STREAMS_TARGET
+/*
+ * By inline assembly, because compilers declare the intrinsics only where the whole file may use the
+ * instructions.
+ */
+#define CRC_TARGET
+#define STREAMS_TARGET
+#define CRC_INLINE     ALWAYS_INLINE
+#define STREAMS_INLINE ALWAYS_INLINE
 #define HAVE_CRC       1
 
 /* getauxval() reads what the kernel passed at exec; it is not a system call. */
@@ -158,27 +174,38 @@ ALWAYS_INLINE bool have_streams(void)
 
 CRC_INLINE uint64_t crc_u64(uint64_t state, uint64_t v)
 {
-    return __crc32cd((uint32_t)state, v);
+    __asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(state) : "r"(v));
+    return state;
 }
 
 CRC_INLINE uint32_t crc_u32(uint32_t state, uint32_t v)
 {
-    return __crc32cw(state, v);
+    __asm__(".arch_extension crc\n\tcrc32cw %w0, %w0, %w1" : "+r"(state) : "r"(v));
+    return state;
 }
 
 CRC_INLINE uint32_t crc_u16(uint32_t state, uint16_t v)
 {
-    return __crc32ch(state, v);
+    __asm__(".arch_extension crc\n\tcrc32ch %w0, %w0, %w1" : "+r"(state) : "r"((uint32_t)v));
+    return state;
 }
 
 CRC_INLINE uint32_t crc_u8(uint32_t state, uint8_t v)
 {
-    return __crc32cb(state, v);
+    __asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(state) : "r"((uint32_t)v));
+    return state;
 }
 
 STREAMS_INLINE uint64_t carryless_product(uint32_t a, uint32_t b)
 {
-    return (uint64_t)vmull_p64((poly64_t)a, (poly64_t)b);
+    const uint64_t wide_a = a;
+    const uint64_t wide_b = b;
+    uint64_t product;
+
+    __asm__(".arch_extension crypto\n\tpmull %0.1q, %1.1d, %2.1d"
+            : "=w"(product)
+            : "w"(wide_a), "w"(wide_b));
+    return product;
 }
 
 #else
@@ -192,17 +219,19 @@ STREAMS_INLINE uint64_t carryless_product(uint32_t a, uint32_t b)
 static_assert(sizeof(crc_shift_by) / sizeof(crc_shift_by[0]) > 2 * STREAM_WORDS_MAX,
               "the first stream moves over the other two");
 
-/* From here on three streams win over one. */
-#define STREAMS_FROM 192
+/* From here on three streams win over one when the answer is waited for; when it is not, from 224. */
+#define STREAMS_FROM 160
 
 /* One word at `at`, on from state. */
 CRC_INLINE uint64_t word_step(uint64_t state, uint8_t *dst, const uint8_t *src, size_t at,
                               bool copies)
 {
-    const uint64_t v = word_load(src + at);
+    uint64_t v = word_load(src + at);
 
-    if (copies)
+    if (copies) {
+        PINNED(v);
         word_store(dst + at, v);
+    }
     return crc_u64(state, v);
 }
 
@@ -250,23 +279,36 @@ CRC_INLINE uint32_t chain_run(uint32_t state32, uint8_t *dst, const uint8_t *src
 
 /*
  * Three streams side by side, each `words` long, joined at the end of each round: the registers of the
- * first two are moved on over the zero bytes that stand for what follows them. What is left
- * over, less than three words, goes to the chain.
+ * first two are moved on over the zero bytes that stand for what follows them. What is left over goes
+ * to the chain.
  */
 STREAMS_INLINE uint32_t streams_run(uint32_t state, uint8_t *dst, const uint8_t *src, size_t n,
                                     bool copies)
 {
     while (n >= STREAMS_FROM) {
-        const size_t words = n / 24 < STREAM_WORDS_MAX ? n / 24 : STREAM_WORDS_MAX;
+        /* An even number, because a step takes two words of each. */
+        const size_t words = n / 48 * 2 < STREAM_WORDS_MAX ? n / 48 * 2 : STREAM_WORDS_MAX;
         const size_t span = 8 * words;
+        const uint8_t *from = src;
         uint64_t a = state;
         uint64_t b = 0;
         uint64_t c = 0;
 
-        for (size_t at = 0; at < span; at += 8) {
-            a = word_step(a, dst, src, at, copies);
-            b = word_step(b, dst, src, at + span, copies);
-            c = word_step(c, dst, src, at + 2 * span, copies);
+        for (size_t at = 0; at < span; at += 16) {
+            a = crc_u64(a, word_load(src + at));
+            b = crc_u64(b, word_load(src + at + span));
+            c = crc_u64(c, word_load(src + at + 2 * span));
+            a = crc_u64(a, word_load(src + at + 8));
+            b = crc_u64(b, word_load(src + at + 8 + span));
+            c = crc_u64(c, word_load(src + at + 8 + 2 * span));
+            if (copies) {
+                PINNED(from);
+                memcpy(dst, from, 16);
+                memcpy(dst + 16, from + 16, 16);
+                memcpy(dst + 32, from + 32, 16);
+                from += 48;
+                dst += 48;
+            }
         }
         const uint64_t moved = carryless_product((uint32_t)a, crc_shift_by[2 * words]) ^
                                carryless_product((uint32_t)b, crc_shift_by[words]);
@@ -274,8 +316,6 @@ STREAMS_INLINE uint32_t streams_run(uint32_t state, uint8_t *dst, const uint8_t 
 
         src += 3 * span;
         n -= 3 * span;
-        if (copies)
-            dst += 3 * span;
     }
     return chain_run(state, dst, src, n, copies);
 }
@@ -327,7 +367,7 @@ uint32_t crc32c_copy(uint32_t state, void *restrict dst, const void *restrict sr
         return copy_chain(state, dst, src, n);
     }
 #endif
-    return portable_run(state, dst, src, n, true);
+    return copy_portable(state, dst, src, n);
 }
 
 bool crc32c_is_hardware(void)
