@@ -52,10 +52,10 @@ struct seglog_info {
     uint64_t next_seq;
     uint64_t durable_seq; /* all numbers below it are durable or void */
     uint64_t epoch;
-    uint32_t appenders; /* attached now */
-    uint32_t exclusive; /* 1: the one attached is exclusive */
-    uint32_t poisoned;  /* 1: a sync failed in this boot */
-    uint32_t volatile_fs; /* 1: on a file system that a power cut empties */
+    uint32_t appenders;         /* attached now */
+    uint32_t exclusive;         /* 1: the one attached is exclusive */
+    uint32_t poisoned;          /* 1: a sync failed in this boot */
+    uint32_t volatile_fs;       /* 1: on a file system that a power cut empties */
     uint32_t has_waiting_claim; /* 1: the fields below tell what holds up seal and durability */
     uint32_t waiting_slot;      /* the producer's place */
     uint32_t waiting_pid;       /* its process, as it named itself */
@@ -95,11 +95,11 @@ struct seglog_verify_options {
 
 struct seglog_verify_report {
     uint64_t segments;
-    uint64_t records;     /* that check out */
+    uint64_t records; /* that check out */
     uint64_t void_count;
-    uint64_t bytes;       /* payload bytes that check out */
+    uint64_t bytes; /* payload bytes that check out */
     uint64_t damage_count;
-    uint32_t torn_tail;   /* 1: the log ends in an unfinished or cut-off place, which is sound */
+    uint32_t torn_tail; /* 1: the log ends in an unfinished or cut-off place, which is sound */
     uint32_t reserved;
     uint64_t torn_segment;
     uint64_t torn_offset;
@@ -119,25 +119,25 @@ SEGLOG_API int seglog_verify(const char *dir, const struct seglog_verify_options
 
 /* What this machine and a place on it offer. */
 struct seglog_probe {
-    char fs_name[32];          /* "ext4", "tmpfs", ... or its number in hex */
-    uint32_t fs_ok;            /* 1: a log may live there */
-    uint32_t fs_volatile;      /* 1: a power cut empties it */
-    uint32_t fs_reserves;      /* 1: fallocate guarantees later stores (no SIGBUS when full) */
-    uint32_t fallocate;        /* 1: works there (0 also when the place cannot be written) */
-    uint32_t ofd_locks;        /* 1: proof of life works there */
-    uint32_t membarrier;       /* 1: appenders need no fence for sleeping readers */
-    uint32_t populate_write;   /* 1: MADV_POPULATE_WRITE */
-    uint32_t boot_id;          /* 1: /proc tells which boot this is */
-    uint32_t crc32c_hardware;  /* 1: checksums by instruction */
-    uint32_t io_uring;         /* 1: io_uring_setup works */
-    int32_t io_uring_status;   /* why not: negative errno */
-    uint32_t writable;         /* 1: the place can be written */
+    char fs_name[32];         /* "ext4", "tmpfs", ... or its number in hex */
+    uint32_t fs_ok;           /* 1: a log may live there */
+    uint32_t fs_volatile;     /* 1: a power cut empties it */
+    uint32_t fs_reserves;     /* 1: fallocate guarantees later stores (no SIGBUS when full) */
+    uint32_t fallocate;       /* 1: works there (0 also when the place cannot be written) */
+    uint32_t ofd_locks;       /* 1: proof of life works there */
+    uint32_t membarrier;      /* 1: appenders need no fence for sleeping readers */
+    uint32_t populate_write;  /* 1: MADV_POPULATE_WRITE */
+    uint32_t boot_id;         /* 1: /proc tells which boot this is */
+    uint32_t crc32c_hardware; /* 1: checksums by instruction */
+    uint32_t io_uring;        /* 1: io_uring_setup works */
+    int32_t io_uring_status;  /* why not: negative errno */
+    uint32_t writable;        /* 1: the place can be written */
     uint32_t cpus;
     uint64_t page_size;
-    uint64_t free_bytes;       /* on the place's file system, for this user */
-    uint64_t huge_page_size;   /* 0: none configured */
+    uint64_t free_bytes;     /* on the place's file system, for this user */
+    uint64_t huge_page_size; /* 0: none configured */
     uint64_t huge_pages_total;
-    uint64_t memlock_limit;    /* UINT64_MAX: none */
+    uint64_t memlock_limit; /* UINT64_MAX: none */
     uint64_t nofile_limit;
     uint64_t max_map_count;
 };

@@ -48,10 +48,11 @@ enum seglog_wait {
 
 /* Bits of seglog_reader_options.flags. */
 #define SEGLOG_READER_NO_VERIFY (1u << 0) /* skip payload checksums (structure is still checked) */
-#define SEGLOG_READER_COPY      (1u << 1) /* read(2) into private memory instead of mapping: for
+#define SEGLOG_READER_COPY \
+    (1u << 1)                            /* read(2) into private memory instead of mapping: for
                                              media that may fail, where a mapping would SIGBUS */
-#define SEGLOG_READER_TAG       (1u << 2) /* only records whose tag is `tag` */
-#define SEGLOG_READER_FORCE_FS  (1u << 3) /* accept a network or FUSE file system */
+#define SEGLOG_READER_TAG      (1u << 2) /* only records whose tag is `tag` */
+#define SEGLOG_READER_FORCE_FS (1u << 3) /* accept a network or FUSE file system */
 
 struct seglog_reader_options {
     struct seglog_place from; /* all zero: the first record */

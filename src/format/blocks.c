@@ -106,8 +106,7 @@ void settings_encode(struct settings_page *page, const struct settings_facts *fa
     le32_put(&page->crc, CRC_SPAN(page, offsetof(struct settings_page, crc)));
 }
 
-int settings_decode(const struct settings_page *page, struct settings_facts *out,
-                    const char **why)
+int settings_decode(const struct settings_page *page, struct settings_facts *out, const char **why)
 {
     const uint32_t crc = CRC_SPAN(page, offsetof(struct settings_page, crc));
     const int rc = head_decode(&page->head, MAGIC_SETTINGS, crc == le32_get(&page->crc), why);
@@ -268,8 +267,7 @@ int mark_decode(const struct mark_slot *slot, const struct segment_facts *seg,
     return 0;
 }
 
-void floor_encode(struct floor_slot *slot, const uint8_t uuid[16],
-                  const struct floor_facts *facts)
+void floor_encode(struct floor_slot *slot, const uint8_t uuid[16], const struct floor_facts *facts)
 {
     memset(slot, 0, sizeof(*slot));
     memcpy(slot->magic, MAGIC_FLOOR, sizeof(slot->magic));

@@ -72,8 +72,7 @@ void frame_space_init(struct frame_space *space, uint64_t size, uint64_t generat
 
 void settings_encode(struct settings_page *page, const struct settings_facts *facts);
 /* 0; SEGLOG_ENOTLOG, SEGLOG_EENDIAN, SEGLOG_EVERSION, SEGLOG_ECORRUPT */
-int settings_decode(const struct settings_page *page, struct settings_facts *out,
-                    const char **why);
+int settings_decode(const struct settings_page *page, struct settings_facts *out, const char **why);
 
 void segment_header_encode(struct segment_header *page, const struct segment_facts *facts);
 /* As settings_decode(). */
@@ -92,8 +91,7 @@ void mark_encode(struct mark_slot *slot, uint64_t generation, const struct mark_
 int mark_decode(const struct mark_slot *slot, const struct segment_facts *seg,
                 struct mark_facts *out);
 
-void floor_encode(struct floor_slot *slot, const uint8_t uuid[16],
-                  const struct floor_facts *facts);
+void floor_encode(struct floor_slot *slot, const uint8_t uuid[16], const struct floor_facts *facts);
 /* 0; -EAGAIN: never written; SEGLOG_ECORRUPT */
 int floor_decode(const struct floor_slot *slot, const uint8_t uuid[16], struct floor_facts *out);
 

@@ -235,9 +235,9 @@ static_assert(offsetof(struct frame_header, tag) == 28, "FORMAT: tag");
 
 /* For each INDEX_STRIDE of frames, the first frame that begins in it. */
 struct index_entry {
-    le32 seq_rel;   /* at that frame */
-    le32 offset;    /* of that frame */
-    le64 max_time;  /* largest time of all records before it in this segment; 0: none */
+    le32 seq_rel;  /* at that frame */
+    le32 offset;   /* of that frame */
+    le64 max_time; /* largest time of all records before it in this segment; 0: none */
 };
 static_assert(sizeof(struct index_entry) == INDEX_ENTRY_BYTES, "FORMAT: index entry");
 static_assert(offsetof(struct index_entry, offset) == 4, "FORMAT: index entry");
@@ -264,14 +264,14 @@ struct segment_footer {
     le64 max_time;
     le64 first_time;
     le64 last_time;
-    le64 log_max_time; /* largest time of this and all earlier segments */
-    le64 sealed_ns;    /* wall clock at the seal */
-    le64 bytes_dropped;  /* FOOTER_TORN: what lay beyond the cut */
-    le64 frames_dropped; /* FOOTER_TORN: frames there that checked out */
-    le32 flags;          /* FOOTER_* */
-    le32 index_count;    /* entries */
-    le32 index_off;      /* of the index in the file */
-    le32 index_crc;      /* CRC-32C of its entries */
+    le64 log_max_time;        /* largest time of this and all earlier segments */
+    le64 sealed_ns;           /* wall clock at the seal */
+    le64 bytes_dropped;       /* FOOTER_TORN: what lay beyond the cut */
+    le64 frames_dropped;      /* FOOTER_TORN: frames there that checked out */
+    le32 flags;               /* FOOTER_* */
+    le32 index_count;         /* entries */
+    le32 index_off;           /* of the index in the file */
+    le32 index_crc;           /* CRC-32C of its entries */
     uint8_t content_hash[16]; /* XXH3-128: word 0 of each frame, and the rest of COMMITTED ones */
     uint8_t prev_seal[16];    /* seal_hash of the segment before; zero for the first */
     uint8_t seal_hash[16];    /* XXH3-128 of bytes 0..199 of this page and of the tag filter */

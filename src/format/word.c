@@ -31,8 +31,7 @@ static int decode_data(const struct frame_space *space, uint64_t offset, uint64_
         return SEGLOG_ECORRUPT;
     if (!span_fits(space, offset, frame_span(len)))
         return SEGLOG_ECORRUPT;
-    *out = (struct word_facts){
-        .state = WORD_DATA, .count = 1, .span = frame_span(len), .len = len};
+    *out = (struct word_facts){.state = WORD_DATA, .count = 1, .span = frame_span(len), .len = len};
     return 0;
 }
 

@@ -131,9 +131,13 @@ bool log_view_is_live(const struct log_view *view)
     /* ORDER ready.publish (recover.c) -> ready.observe: identity and slots of this boot. */
     if (word_load(&live->ready, memory_order_acquire) != 1)
         return false;
-    return memcmp(live->magic, MAGIC_LIVE, sizeof(live->magic)) == 0 &&
-           memcmp(live->uuid, view->settings.uuid, 16) == 0 &&
-           boot_mark_relation(&live->boot, &view->boot) == BOOT_SAME;
+    if (memcmp(live->magic, MAGIC_LIVE, sizeof(live->magic)) != 0 ||
+        memcmp(live->uuid, view->settings.uuid, 16) != 0)
+        return false;
+    /* Where nobody can tell the boot, somebody attached who has seen `ready` can. */
+    if (!view->boot.known)
+        return log_view_attached(view);
+    return boot_mark_relation(&live->boot, &view->boot) == BOOT_SAME;
 }
 
 bool log_view_attached(const struct log_view *view)
@@ -147,8 +151,8 @@ bool log_view_owner_is_dead(const struct log_view *view, uint32_t slot, uint32_t
 
     /* Another generation holds the slot now: the one that claimed is gone. The generation only moves
      * under the slot's lock, so "same generation, lock free" is proof too. */
-    if (atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&s->generation,
-                             memory_order_acquire) != gen)
+    if (atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&s->generation, memory_order_acquire) !=
+        gen)
         return true;
     return owner_probe(view->owners_fd, OWNERS_BYTE_SLOT0 + slot) == 0;
 }
@@ -187,10 +191,20 @@ int log_view_floor(const struct log_view *view, struct floor_facts *out)
 
 /* ---- verdicts ------------------------------------------------------------------------------- */
 
+/* As segment_boot_relation(), but where the boot is not known the attached writers vouch for it. */
+static enum boot_relation view_relation(const struct log_view *view, const struct segment *seg)
+{
+    const enum boot_relation relation = segment_boot_relation(seg, &view->boot);
+
+    if (relation == BOOT_UNKNOWN && !view->boot.known && log_view_is_live(view))
+        return BOOT_SAME;
+    return relation;
+}
+
 enum claim_verdict log_view_claim(const struct log_view *view, const struct segment *seg,
                                   const struct word_facts *claim)
 {
-    switch (segment_boot_relation(seg, &view->boot)) {
+    switch (view_relation(view, seg)) {
     case BOOT_OTHER:
         return CLAIM_END;
     case BOOT_UNKNOWN:
@@ -210,5 +224,5 @@ enum bad_verdict log_view_bad(const struct log_view *view, const struct segment 
 
     if (segment_mark(seg, &mark) == 0 && offset < mark.offset)
         return BAD_DAMAGE;
-    return segment_boot_relation(seg, &view->boot) == BOOT_SAME ? BAD_DAMAGE : BAD_END;
+    return view_relation(view, seg) == BOOT_SAME ? BAD_DAMAGE : BAD_END;
 }

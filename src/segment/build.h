@@ -23,27 +23,34 @@ struct prepare_order {
  */
 int segment_prepare(int dirfd, const struct prepare_order *order, struct segment **out);
 
-/* Remove temporary files of preparers that died. Only while nobody else can be preparing. */
+/* Remove temporary files of those who died. Only while nobody else can be at work. */
 int segment_sweep(int dirfd);
 
 struct seal_order {
-    uint64_t end;      /* 0: up to ROLL, which must be there; else seal here */
-    uint32_t flags;    /* FOOTER_* */
+    uint64_t end;   /* 0: up to ROLL, which must be there; else seal here */
+    uint32_t flags; /* FOOTER_* */
     uint64_t bytes_dropped;
     uint64_t frames_dropped;
+    uint64_t next_seq; /* FOOTER_DAMAGED: first number of the next segment, if known; else 0 */
     const struct activation_facts *activation;
     const struct footer_facts *prev; /* footer of the segment before; NULL: none */
+};
+
+/* What stopped a seal, besides the status. */
+struct seal_trouble {
+    uint64_t busy;    /* -EBUSY: offset of the open claim */
+    bool sync_failed; /* the status is that of a write or sync: poison the log */
 };
 
 /*
  * Seal a segment opened SEGMENT_PREAD_WRITE: sync, compute, write index and footer, sync, mark.
  * Every frame before the end must be resolved.
  *
- * returns  0 and *out; -EBUSY: a claim is open at *busy (offset); SEGLOG_ECORRUPT: a frame is bad and
- *          flags lack FOOTER_DAMAGED; -EIO, -ENOSPC: the sync failed, poison the log
+ * returns  0 and *out; -EBUSY: a claim is open; SEGLOG_ECORRUPT: a frame is bad and flags lack
+ *          FOOTER_DAMAGED; -EINVAL: no ROLL and no end given; -EIO, -ENOSPC, -ENOMEM ...
  */
 int segment_seal(struct segment *seg, const struct seal_order *order, struct footer_facts *out,
-                 uint64_t *busy);
+                 struct seal_trouble *trouble);
 
 /* The segment numbers in a directory, ascending. */
 struct segment_list {

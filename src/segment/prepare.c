@@ -127,10 +127,10 @@ int segment_prepare(int dirfd, const struct prepare_order *order, struct segment
 
 static int sweep_name(void *context, const char *name)
 {
-    const size_t n = strlen(name), suffix = strlen(TEMP_SUFFIX);
+    const size_t n = strlen(name);
     const int dirfd = *(const int *)context;
 
-    if (n > suffix && strcmp(name + n - suffix, TEMP_SUFFIX) == 0)
+    if (n > 4 && strcmp(name + n - 4, ".tmp") == 0)
         return file_unlink(dirfd, name);
     return 0;
 }

@@ -32,9 +32,11 @@ void source_forget(struct source *src)
 static int window_fill(struct source *src, uint64_t offset, uint64_t len)
 {
     const uint64_t rest = src->seg->facts.size - offset;
-    const uint64_t want = len > WINDOW_BYTES ? len : WINDOW_BYTES < rest ? WINDOW_BYTES : rest;
+    const uint64_t useful = src->window_want ? src->window_want : WINDOW_BYTES;
+    uint64_t want = len > useful ? len : useful < rest ? useful : rest;
     int rc;
 
+    src->window_want = 2 * useful < WINDOW_BYTES ? 2 * useful : 0;
     if (want > src->window_cap) {
         uint8_t *window = realloc(src->window, want);
         if (!window)
@@ -44,6 +46,10 @@ static int window_fill(struct source *src, uint64_t offset, uint64_t len)
     }
     src->window_len = 0;
     rc = file_pread(src->seg->fd, src->window, want, offset);
+    if (rc < 0 && want > len) { /* perhaps only what lies ahead cannot be read */
+        want = len;
+        rc = file_pread(src->seg->fd, src->window, want, offset);
+    }
     if (rc < 0)
         return rc;
     src->window_off = offset;
@@ -172,17 +178,21 @@ int scan_resync(struct scan *scan, uint64_t *lost)
         uint64_t word;
         int rc = scan_word(scan, at, &word);
 
-        if (rc < 0)
+        if (rc < 0) {
+            scan->at = at;
             return rc;
+        }
         if ((word & 7) != WORD_DATA || word_decode(space, at, word, &facts) < 0)
             continue;
         if (at + facts.span > scan->end)
             continue;
         rc = source_get(scan->src, at, FRAME_HEADER, &bytes);
-        if (rc < 0)
+        if (rc < 0) {
+            scan->at = at;
             return rc;
-        if (frame_check(space, at, word, (const struct frame_header *)(const void *)bytes,
-                        &frame) < 0 ||
+        }
+        if (frame_check(space, at, word, (const struct frame_header *)(const void *)bytes, &frame) <
+                0 ||
             frame.seq_rel < scan->seq_rel)
             continue;
         *lost = frame.seq_rel - scan->seq_rel;

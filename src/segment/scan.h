@@ -16,6 +16,7 @@ struct source {
     uint64_t window_off;
     uint64_t window_len;
     uint64_t window_cap;
+    uint64_t window_want; /* bytes to read next time, doubled each time; 0: as many as are useful */
 };
 
 void source_init(struct source *src, const struct segment *seg);
@@ -60,7 +61,7 @@ int scan_next(struct scan *scan, struct scan_frame *out);
 /*
  * After SEGLOG_ECORRUPT: go to the next frame that checks out. lost: how many numbers lie between,
  * as far as is known.
- * returns  1 found, the walk stands before it; 0 none up to the end; -EIO
+ * returns  1 found, the walk stands before it; 0 none up to the end; -EIO: the medium, at scan->at
  */
 int scan_resync(struct scan *scan, uint64_t *lost);
 

@@ -15,7 +15,7 @@
 
 /* One pass over the frames. 0, or what stopped it. */
 static int seal_pass(struct seal_builder *b, struct scan *scan, const struct seal_order *order,
-                     uint64_t *busy)
+                     struct seal_trouble *trouble)
 {
     for (;;) {
         struct scan_frame frame;
@@ -41,7 +41,7 @@ static int seal_pass(struct seal_builder *b, struct scan *scan, const struct sea
             return order->end ? 0 : -EINVAL; /* neither rolled nor cut */
         }
         if (frame.facts.state == WORD_CLAIMED) {
-            *busy = frame.offset;
+            trouble->busy = frame.offset;
             return -EBUSY;
         }
         seal_add(b, frame.offset, frame.word, &frame.facts, frame.header);
@@ -62,7 +62,7 @@ static int seal_write(struct segment *seg, struct seal_builder *b, struct segmen
 }
 
 static int seal_steps(struct segment *seg, const struct seal_order *order, struct seal_builder *b,
-                      struct segment_footer *page, uint64_t *busy)
+                      struct segment_footer *page, struct seal_trouble *trouble)
 {
     struct source src;
     struct scan scan;
@@ -74,15 +74,18 @@ static int seal_steps(struct segment *seg, const struct seal_order *order, struc
     if (order->end)
         scan.end = order->end;
     seal_begin(b, &seg->facts, order->activation, order->prev, b->index);
-    rc = seal_pass(b, &scan, order, busy);
+    rc = seal_pass(b, &scan, order, trouble);
     source_free(&src);
     if (rc < 0)
         return rc;
+    if ((order->flags & FOOTER_DAMAGED) && order->next_seq > b->facts.next_seq)
+        b->facts.next_seq = order->next_seq;
     seal_finish(b, order->end ? order->end : seg->facts.space.frames_end, order->flags);
     b->facts.bytes_dropped = order->bytes_dropped;
     b->facts.frames_dropped = order->frames_dropped;
     b->facts.sealed_ns = clock_wall_ns();
 
+    trouble->sync_failed = true; /* unless all goes well */
     rc = file_datasync(seg->fd);
     if (rc < 0)
         return rc;
@@ -96,13 +99,15 @@ static int seal_steps(struct segment *seg, const struct seal_order *order, struc
         return rc;
     /* S3: sealed. The mark below lets a later bad footer be told from an unfinished one. */
     rc = segment_mark(seg, &mark);
-    return segment_mark_write(seg, rc == 0 ? &mark : NULL, b->facts.frames_end,
-                              b->facts.next_seq - b->facts.base_seq, NULL);
+    rc = segment_mark_write(seg, rc == 0 ? &mark : NULL, b->facts.frames_end,
+                            b->facts.next_seq - b->facts.base_seq, NULL);
     /* S4 */
+    trouble->sync_failed = rc < 0;
+    return rc;
 }
 
 int segment_seal(struct segment *seg, const struct seal_order *order, struct footer_facts *out,
-                 uint64_t *busy)
+                 struct seal_trouble *trouble)
 {
     const size_t index_bytes = (size_t)seg->facts.shape.index_max * INDEX_ENTRY_BYTES;
     struct seal_builder *b = aligned_alloc(64, align_up(sizeof(*b), 64));
@@ -110,9 +115,11 @@ int segment_seal(struct segment *seg, const struct seal_order *order, struct foo
     struct index_entry *index = calloc(1, index_bytes);
     int rc = -ENOMEM;
 
+    *trouble = (struct seal_trouble){0};
+
     if (b && page && index) {
         b->index = index;
-        rc = seal_steps(seg, order, b, page, busy);
+        rc = seal_steps(seg, order, b, page, trouble);
         if (rc == 0)
             *out = b->facts;
     }

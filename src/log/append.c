@@ -1,0 +1,249 @@
+/*
+ * The public appending calls. Each is: refuse what cannot be, claim, copy, check, publish.
+ *
+ * The last step of each is the one store that makes the record exist; being killed before it leaves a
+ * claim that others make void.
+ */
+#include "log/claim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sys/clock.h"
+#include "sys/map.h"
+
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+static int appender_start(struct seglog_log *log, struct seglog_appender *ap,
+                          const struct seglog_appender_options *options)
+{
+    int rc;
+
+    ap->log = log;
+    ap->guard = log->guard;
+    ap->live = log->view.live;
+    ap->fence = log->fence;
+    ap->exclusive = options->mode == SEGLOG_EXCLUSIVE;
+    ap->clock = options->clock;
+    ap->len_max = log->view.settings.segment_size / 4 - FRAME_HEADER;
+    rc = log_slot_take(log, ap->exclusive, ap);
+    if (rc < 0)
+        return rc;
+    ap->claim_word = word_claimed(ap->slot, ap->gen, 0, 0);
+    rc = log_enter(ap);
+    if (rc < 0) {
+        if (ap->in)
+            log_table_put(log, ap->in);
+        log_slot_give(ap);
+        return rc;
+    }
+    pthread_mutex_lock(&log->lock);
+    log->appenders++;
+    pthread_mutex_unlock(&log->lock);
+    return 0;
+}
+
+int seglog_appender_open(struct seglog_log *log, const struct seglog_appender_options *options,
+                         struct seglog_appender **out)
+{
+    static const struct seglog_appender_options plain;
+    struct seglog_appender *ap;
+    int rc;
+
+    if (!options)
+        options = &plain;
+    if (options->mode > SEGLOG_EXCLUSIVE || options->clock > SEGLOG_CLOCK_COARSE ||
+        options->reserved != 0)
+        return -EINVAL;
+    if (*log->guard != 1)
+        return SEGLOG_EFORKED;
+    if (atomic_load_explicit(&log->view.live->attention, memory_order_relaxed) & ATTENTION_POISON)
+        return SEGLOG_EPOISONED;
+    ap = aligned_alloc(64, align_up(sizeof(*ap), 64));
+    if (!ap)
+        return -ENOMEM;
+    memset(ap, 0, sizeof(*ap));
+    rc = appender_start(log, ap, options);
+    if (rc < 0) {
+        free(ap);
+        return rc;
+    }
+    *out = ap;
+    return 0;
+}
+
+int seglog_appender_close(struct seglog_appender *ap)
+{
+    if (!ap)
+        return 0;
+    if (*ap->guard != 1) { /* in a forked child: the slot is the parent's */
+        free(ap);
+        return 0;
+    }
+    if (ap->claim.count != 0)
+        seglog_appender_abort(ap);
+    log_slot_give(ap);
+    pthread_mutex_lock(&ap->log->lock);
+    ap->log->appenders--;
+    pthread_mutex_unlock(&ap->log->lock);
+    log_table_put(ap->log, ap->in);
+    free(ap);
+    return 0;
+}
+
+/* ---- filling and publishing ----------------------------------------------------------------- */
+
+static inline uint64_t append_time(const struct seglog_appender *ap, uint64_t time_ns)
+{
+    if (time_ns != 0)
+        return time_ns;
+    return ap->clock == SEGLOG_CLOCK_COARSE ? clock_wall_coarse_ns() : clock_wall_ns();
+}
+
+/* What a frame at `at` gets besides its payload: all of it known but the payload's checksum. */
+struct filling {
+    uint64_t at;
+    uint64_t seq_rel;
+    uint64_t len;
+    uint64_t time_ns;
+    uint32_t tag;
+    uint32_t pcrc;
+};
+
+static inline uint64_t fill(struct seglog_appender *ap, const struct filling *f)
+{
+    const uint64_t word = word_data(&ap->space, f->len);
+    const struct frame_facts facts = {.time_ns = append_time(ap, f->time_ns),
+                                      .seq_rel = (uint32_t)f->seq_rel,
+                                      .pcrc = f->pcrc,
+                                      .tag = f->tag};
+
+    frame_fill(&ap->space, f->at, (struct frame_header *)(void *)(ap->base + f->at), word, &facts);
+    return word;
+}
+
+static inline int append_one(struct seglog_appender *ap, const void *data, uint64_t len,
+                             uint64_t time_ns, uint32_t tag, uint64_t *seq)
+{
+    int rc = claim_refused(ap);
+    struct filling f;
+    uint64_t word;
+
+    if (rc < 0)
+        return rc;
+    if (len > ap->len_max)
+        return -EMSGSIZE;
+    rc = claim_take(ap, frame_span(len), 1);
+    if (rc < 0)
+        return rc;
+    f = (struct filling){.at = ap->claim.at,
+                         .seq_rel = ap->claim.seq_rel,
+                         .len = len,
+                         .time_ns = time_ns,
+                         .tag = tag};
+    f.pcrc = ~crc32c_copy(frame_seed(&ap->space, f.at), ap->base + f.at + FRAME_HEADER, data, len);
+    word = fill(ap, &f);
+    if (seq)
+        *seq = ap->base_seq + f.seq_rel;
+    return claim_publish(ap, word);
+}
+
+int seglog_appender_append(struct seglog_appender *ap, const void *data, size_t len, uint64_t *seq)
+{
+    return append_one(ap, data, len, 0, 0, seq);
+}
+
+int seglog_appender_append_record(struct seglog_appender *ap, const struct seglog_record *record,
+                                  uint64_t *seq)
+{
+    return append_one(ap, record->data, record->len, record->time_ns, record->tag, seq);
+}
+
+int seglog_appender_appendv(struct seglog_appender *ap, const struct iovec *iov, int n,
+                            uint64_t time_ns, uint32_t tag, uint64_t *seq)
+{
+    int rc = claim_refused(ap);
+    struct filling f = {.time_ns = time_ns, .tag = tag};
+    uint8_t *to;
+    uint32_t crc;
+
+    if (rc < 0)
+        return rc;
+    if (n < 0)
+        return -EINVAL;
+    for (int i = 0; i < n; i++) {
+        if (iov[i].iov_len > ap->len_max - f.len)
+            return -EMSGSIZE;
+        f.len += iov[i].iov_len;
+    }
+    rc = claim_take(ap, frame_span(f.len), 1);
+    if (rc < 0)
+        return rc;
+    f.at = ap->claim.at;
+    f.seq_rel = ap->claim.seq_rel;
+    to = ap->base + f.at + FRAME_HEADER;
+    crc = frame_seed(&ap->space, f.at);
+    for (int i = 0; i < n; i++) {
+        crc = crc32c_copy(crc, to, iov[i].iov_base, iov[i].iov_len);
+        to += iov[i].iov_len;
+    }
+    f.pcrc = ~crc;
+    if (seq)
+        *seq = ap->base_seq + f.seq_rel;
+    return claim_publish(ap, fill(ap, &f));
+}
+
+/* ---- in place ------------------------------------------------------------------------------- */
+
+int seglog_appender_claim(struct seglog_appender *ap, size_t len, struct seglog_claim *out)
+{
+    int rc = claim_refused(ap);
+
+    if (rc < 0)
+        return rc;
+    if (len > ap->len_max)
+        return -EMSGSIZE;
+    rc = claim_take(ap, frame_span(len), 1);
+    if (rc < 0)
+        return rc;
+    *out = (struct seglog_claim){
+        .data = ap->base + ap->claim.at + FRAME_HEADER,
+        .len = len,
+        .seq = ap->base_seq + ap->claim.seq_rel,
+    };
+    return 0;
+}
+
+int seglog_appender_commit(struct seglog_appender *ap, const struct seglog_claim *claim, size_t len)
+{
+    const uint64_t span = frame_span(len < ap->len_max ? len : ap->len_max);
+    struct filling f = {.at = ap->claim.at,
+                        .seq_rel = ap->claim.seq_rel,
+                        .len = len,
+                        .time_ns = claim->time_ns,
+                        .tag = claim->tag};
+
+    if (*ap->guard != 1)
+        return SEGLOG_EFORKED;
+    if (ap->claim.count != 1 || len > claim->len || span > ap->claim.span ||
+        claim->data != ap->base + f.at + FRAME_HEADER)
+        return -EINVAL;
+    /* Before the commit, and inside our own span: nobody looks there until word 0 is stored. */
+    if (span < ap->claim.span)
+        word_store(word_at(ap, f.at + span),
+                   word_checked(&ap->space, f.at + span, WORD_PAD, 0, ap->claim.span - span),
+                   memory_order_relaxed);
+    f.pcrc = ~crc32c(frame_seed(&ap->space, f.at), claim->data, len);
+    return claim_publish(ap, fill(ap, &f));
+}
+
+int seglog_appender_abort(struct seglog_appender *ap)
+{
+    const struct open_claim *c = &ap->claim;
+
+    if (*ap->guard != 1)
+        return SEGLOG_EFORKED;
+    if (c->count == 0)
+        return -EINVAL;
+    return claim_publish(ap, word_checked(&ap->space, c->at, WORD_ABORTED, c->count, c->span));
+}

@@ -1,0 +1,171 @@
+/*
+ * Batches: one claim for many records.
+ *
+ * The frames behind the first are complete before the first one's word 0 is stored, so that one
+ * store publishes all of them, and whoever walks over the claim or over its frames comes out at the
+ * same place.
+ */
+#include "log/claim.h"
+
+#include <errno.h>
+
+#include "sys/clock.h"
+
+/* The bytes that n records take together. 0 or -EMSGSIZE, -EINVAL. */
+static int batch_span(const struct seglog_appender *ap, uint64_t *span, uint64_t len)
+{
+    if (len > ap->len_max || *span + frame_span(len) > ap->space.span_max)
+        return -EMSGSIZE;
+    *span += frame_span(len);
+    return 0;
+}
+
+static int batch_take(struct seglog_appender *ap, uint64_t span, size_t n)
+{
+    return claim_take(ap, span, (uint32_t)n);
+}
+
+/* Complete the frame of one record; all but the first of a batch get their word at once. */
+static uint64_t batch_frame(struct seglog_appender *ap, uint64_t at, uint64_t seq_rel, uint64_t len,
+                            const struct frame_facts *facts)
+{
+    struct frame_header *header = (struct frame_header *)(void *)(ap->base + at);
+    const uint64_t word = word_data(&ap->space, len);
+    struct frame_facts f = *facts;
+
+    f.seq_rel = (uint32_t)seq_rel;
+    frame_fill(&ap->space, at, header, word, &f);
+    if (at != ap->claim.at)
+        word_store(&header->word, word, memory_order_relaxed);
+    return word;
+}
+
+static uint64_t batch_now(const struct seglog_appender *ap)
+{
+    return ap->clock == SEGLOG_CLOCK_COARSE ? clock_wall_coarse_ns() : clock_wall_ns();
+}
+
+int seglog_appender_append_batch(struct seglog_appender *ap, const struct seglog_record *records,
+                                 size_t n, uint64_t *first_seq)
+{
+    uint64_t span = 0, at, seq_rel, first_word = 0, now = 0;
+    int rc = claim_refused(ap);
+
+    if (rc < 0)
+        return rc;
+    if (n == 0)
+        return -EINVAL;
+    if (n > SEGLOG_BATCH_MAX)
+        return -EMSGSIZE;
+    for (size_t i = 0; i < n; i++) {
+        rc = batch_span(ap, &span, records[i].len);
+        if (rc < 0)
+            return rc;
+    }
+    rc = batch_take(ap, span, n);
+    if (rc < 0)
+        return rc;
+    at = ap->claim.at;
+    seq_rel = ap->claim.seq_rel;
+    for (size_t i = 0; i < n; i++) {
+        const struct seglog_record *r = &records[i];
+        struct frame_facts facts = {.time_ns = r->time_ns, .tag = r->tag};
+        uint64_t word;
+
+        if (facts.time_ns == 0)
+            facts.time_ns = now ? now : (now = batch_now(ap));
+        facts.pcrc =
+            ~crc32c_copy(frame_seed(&ap->space, at), ap->base + at + FRAME_HEADER, r->data, r->len);
+        word = batch_frame(ap, at, seq_rel + i, r->len, &facts);
+        if (i == 0)
+            first_word = word;
+        at += frame_span(r->len);
+    }
+    if (first_seq)
+        *first_seq = ap->base_seq + seq_rel;
+    return claim_publish(ap, first_word);
+}
+
+int seglog_appender_claim_batch(struct seglog_appender *ap, const size_t *lens, size_t n,
+                                struct seglog_claim *claims)
+{
+    uint64_t span = 0, at;
+    int rc = claim_refused(ap);
+
+    if (rc < 0)
+        return rc;
+    if (n == 0)
+        return -EINVAL;
+    if (n > SEGLOG_BATCH_MAX)
+        return -EMSGSIZE;
+    for (size_t i = 0; i < n; i++) {
+        rc = batch_span(ap, &span, lens[i]);
+        if (rc < 0)
+            return rc;
+    }
+    rc = batch_take(ap, span, n);
+    if (rc < 0)
+        return rc;
+    at = ap->claim.at;
+    for (size_t i = 0; i < n; i++) {
+        claims[i] = (struct seglog_claim){.data = ap->base + at + FRAME_HEADER,
+                                          .len = lens[i],
+                                          .seq = ap->base_seq + ap->claim.seq_rel + i};
+        at += frame_span(lens[i]);
+    }
+    return 0;
+}
+
+/* Do these claims describe the open one, the first k in their order? Gives the end of the k-th. */
+static int batch_check(const struct seglog_appender *ap, const struct seglog_claim *claims,
+                       size_t k, uint64_t *end)
+{
+    uint64_t at = ap->claim.at;
+
+    if (ap->claim.count == 0 || k > ap->claim.count)
+        return -EINVAL;
+    for (size_t i = 0; i < k; i++) {
+        if (claims[i].data != ap->base + at + FRAME_HEADER || claims[i].len > ap->len_max ||
+            at + frame_span(claims[i].len) > ap->claim.at + ap->claim.span)
+            return -EINVAL;
+        at += frame_span(claims[i].len);
+    }
+    *end = at;
+    return 0;
+}
+
+int seglog_appender_commit_batch(struct seglog_appender *ap, const struct seglog_claim *claims,
+                                 size_t k)
+{
+    const struct open_claim open = ap->claim;
+    uint64_t end, first_word = 0, at = open.at, now = 0;
+    int rc;
+
+    if (*ap->guard != 1)
+        return SEGLOG_EFORKED;
+    rc = batch_check(ap, claims, k, &end);
+    if (rc < 0)
+        return rc;
+    if (k == 0)
+        return seglog_appender_abort(ap);
+    for (size_t i = 0; i < k; i++) {
+        const struct seglog_claim *c = &claims[i];
+        struct frame_facts facts = {.time_ns = c->time_ns, .tag = c->tag};
+        uint64_t word;
+
+        if (facts.time_ns == 0)
+            facts.time_ns = now ? now : (now = batch_now(ap));
+        facts.pcrc = ~crc32c(frame_seed(&ap->space, at), c->data, c->len);
+        word = batch_frame(ap, at, open.seq_rel + i, c->len, &facts);
+        if (i == 0)
+            first_word = word;
+        at += frame_span(c->len);
+    }
+    /* What is not committed: one ABORTED frame with the numbers that are left. */
+    if (k < open.count)
+        word_store(word_at(ap, end),
+                   word_checked(&ap->space, end, WORD_ABORTED, open.count - (uint32_t)k,
+                                open.at + open.span - end),
+                   memory_order_relaxed);
+    return claim_publish(ap, first_word);
+}

@@ -1,0 +1,134 @@
+/*
+ * Creating a log: a directory becomes one by the name `settings` appearing in it.
+ *
+ * That is the last step and it is atomic, so a creation that was cut short leaves a directory with
+ * nothing but temporary files, which the next creation takes as empty.
+ */
+#include "log/handle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/clock.h"
+
+/* Read permission on a directory is of no use without search permission. */
+static mode_t directory_mode(uint32_t mode)
+{
+    return (mode_t)(mode | 0700 | (mode & 0444) >> 2);
+}
+
+static int create_check(const struct seglog_log_options *o)
+{
+    if (o->segment_size != 0 && !segment_size_is_legal(o->segment_size))
+        return -EINVAL;
+    if (o->sync > SEGLOG_SYNC_SEALED || (o->mode & ~0777u) != 0 || o->reserved != 0)
+        return -EINVAL;
+    if ((o->flags & ~(SEGLOG_LOG_CREATE | SEGLOG_LOG_NO_HELPER | SEGLOG_LOG_FORCE_FS)) != 0)
+        return -EINVAL;
+    if (o->mode != 0 && (o->mode & 0600) != 0600)
+        return -EINVAL; /* the owner must be able to use it */
+    return 0;
+}
+
+static int not_temporary(void *context, const char *name)
+{
+    const size_t n = strlen(name);
+
+    (void)context;
+    if ((n > 4 && strcmp(name + n - 4, ".tmp") == 0) || strcmp(name, "lost+found") == 0)
+        return 0;
+    return strcmp(name, NAME_SETTINGS) == 0 ? -EEXIST : -ENOTEMPTY;
+}
+
+static int create_settings(int dirfd, const struct seglog_log_options *o)
+{
+    struct settings_facts facts = {
+        .segment_size = o->segment_size ? o->segment_size : SEGMENT_SIZE_DEFAULT,
+        .created_ns = clock_wall_ns(),
+        .sync = o->sync ? o->sync : SEGLOG_SYNC_SEALED,
+        .mode = o->mode ? o->mode : 0640,
+        .discipline = DISCIPLINE_MAPPED,
+    };
+    struct settings_page page;
+    char temp[64];
+    uint64_t nonce;
+    int fd, rc;
+
+    rc = random_bytes(facts.uuid, sizeof(facts.uuid));
+    if (rc == 0)
+        rc = random_bytes(&nonce, sizeof(nonce));
+    if (rc < 0)
+        return rc;
+    settings_encode(&page, &facts);
+    snprintf(temp, sizeof(temp), NAME_SETTINGS "-%016llx.tmp", (unsigned long long)nonce);
+    fd = file_create(dirfd, temp, (mode_t)facts.mode);
+    if (fd < 0)
+        return fd;
+    /* C1: a temporary file in a directory that is otherwise empty: no log. */
+    rc = file_pwrite(fd, &page, sizeof(page), 0);
+    if (rc == 0)
+        rc = file_sync(fd);
+    file_close(fd);
+    if (rc == 0)
+        rc = file_rename_new(dirfd, temp, NAME_SETTINGS);
+    /* C2: a log, though a power cut may still take the name. */
+    if (rc < 0)
+        file_unlink(dirfd, temp);
+    return rc < 0 ? rc : dir_sync(dirfd);
+}
+
+/* Make the name of a directory we made survive too. */
+static int sync_parent(const char *dir)
+{
+    char *up = malloc(strlen(dir) + 4);
+    int fd, rc;
+
+    if (!up)
+        return -ENOMEM;
+    sprintf(up, "%s/..", dir);
+    fd = dir_open(up);
+    free(up);
+    if (fd < 0)
+        return fd == -EACCES ? 0 : fd; /* not ours to sync */
+    rc = dir_sync(fd);
+    file_close(fd);
+    return rc;
+}
+
+int seglog_log_create(const char *dir, const struct seglog_log_options *options)
+{
+    static const struct seglog_log_options plain;
+    const struct seglog_log_options *o = options ? options : &plain;
+    const mode_t mode = directory_mode(o->mode ? o->mode : 0640);
+    struct fs_facts fs;
+    bool made;
+    int dirfd, rc = create_check(o);
+
+    if (rc < 0)
+        return rc;
+    made = mkdir(dir, mode) == 0;
+    if (!made && errno != EEXIST)
+        return -errno;
+    dirfd = dir_open(dir);
+    if (dirfd < 0)
+        return dirfd;
+    rc = fs_facts(dirfd, &fs);
+    if (rc == 0 && fs.is_refused && !(o->flags & SEGLOG_LOG_FORCE_FS))
+        rc = SEGLOG_EFS;
+    if (rc == 0 && made && fchmod(dirfd, mode) < 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = dir_each(dirfd, not_temporary, NULL);
+    if (rc == 0)
+        rc = create_settings(dirfd, o);
+    if (rc == 0 && made)
+        rc = sync_parent(dir);
+    file_close(dirfd);
+    if (rc < 0 && made && rc != -EEXIST)
+        rmdir(dir); /* only succeeds while nobody put anything there */
+    return rc;
+}

@@ -1,0 +1,161 @@
+/*
+ * What a log handle and an appender are inside, and the calls between the files of this folder.
+ *
+ *   open.c      attach and detach           table.c   segments this process has mapped
+ *   recover.c   the first opener's work     slots.c   producers' places, proof of life
+ *   claim.c     room for frames             roll.c    the way to the next segment
+ *   append.c    the public appending calls  tend.c    the helper thread and its work
+ *   seal.c      full -> sealed              sync.c    durable on request
+ */
+#ifndef LOG_HANDLE_H
+#define LOG_HANDLE_H
+
+#include <seglog/log.h>
+
+#include "log/view.h"
+#include "segment/build.h"
+#include "sys/owner.h"
+
+#include <pthread.h>
+
+/* A segment that this process has mapped for writing. All fields but seg are under log->lock. */
+struct log_segment {
+    struct segment *seg;
+    unsigned refs; /* appenders in it, plus one while it is the log's active or spare */
+    struct log_segment *next;
+};
+
+/* A claim that stood in the way when last looked at, and since when. */
+struct stuck_claim {
+    uint64_t number;
+    uint64_t offset;
+    uint64_t word;
+    uint64_t since_ns; /* monotonic */
+};
+
+struct seglog_log {
+    struct log_view view;  /* live is mapped writable */
+    const uint64_t *guard; /* reads 0 in a forked child */
+    struct owner attach;   /* holds OWNERS_BYTE_ATTACH shared */
+    struct seglog_recovery recovery;
+    uint64_t evict_after_ns;
+    uint32_t flags;
+    bool fence; /* the kernel has no membarrier for us: appenders fence after commit */
+
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t ready; /* a preparation ended */
+    pthread_cond_t work;  /* the helper has something to do */
+    struct log_segment *segments;
+    struct log_segment *active; /* the newest that this process knows to be active */
+    struct log_segment *spare;  /* prepared ahead for active + 1, or NULL */
+    unsigned appenders;
+    uint64_t wanted;    /* prepare this number ahead; 0: none */
+    uint64_t preparing; /* being prepared right now; 0: none */
+    bool seal_wanted;
+    bool seal_blocked; /* by an open claim: look again soon */
+    bool helper_runs;
+    bool helper_stops;
+    pthread_t helper;
+    struct segment *retired[8]; /* to be unmapped by the helper */
+
+    pthread_mutex_t seal_lock; /* one sealer in this process; below is its state */
+    uint64_t seal_next;        /* the first segment not known to be sealed */
+    struct stuck_claim stuck;
+};
+
+/* The claim an appender has open, if any. */
+struct open_claim {
+    uint64_t at;
+    uint64_t span;
+    uint64_t word; /* CLAIMED as stored */
+    uint64_t seq_rel;
+    uint32_t count; /* 0: none open */
+};
+
+struct seglog_appender {
+    /* Read by every append. */
+    const uint64_t *guard;
+    uint8_t *base;
+    uint64_t at;       /* where the next frame goes, as far as we know */
+    uint64_t seq_rel;  /* its relative number */
+    uint64_t soft_end; /* frames past it take the slow way: prepare ahead, or roll */
+    uint64_t base_seq;
+    struct tail_page *tail;
+    struct live_file *live;
+    struct frame_space space;
+    uint64_t len_max;
+    uint64_t claim_word; /* slot and generation, ready to be combined */
+    bool exclusive;
+    bool fence;
+    uint32_t clock;
+    struct open_claim claim;
+
+    /* The slow way. */
+    struct seglog_log *log;
+    struct log_segment *in;
+    uint64_t entered_at; /* offset at which we came into this segment */
+    bool rolled;         /* has rolled before: it is busy enough to prepare ahead at once */
+    struct owner owner;  /* holds the slot's byte and OWNERS_BYTE_MODE */
+    uint32_t slot;
+    uint32_t gen;
+};
+
+/* ---- recover.c: everything between "nobody else is attached" and "ready" ----------------------- */
+int log_recover(struct seglog_log *log);
+
+/* ---- table.c ----------------------------------------------------------------------------------- */
+
+/* The segment for appending, mapped; the caller's reference. Waits for a preparation of it that runs
+ * in this process; opens it if it exists; makes it if `create`. Takes log->lock. */
+int log_table_get(struct seglog_log *log, uint64_t number, bool create, struct log_segment **out);
+void log_table_put(struct seglog_log *log, struct log_segment *ls);
+/* Note that `ls` is active (if newer than what was known). Takes log->lock. */
+void log_table_activate(struct seglog_log *log, struct log_segment *ls);
+/* Prepare `number` ahead of need: make or open it, fault it in, keep it as the spare. */
+int log_table_ahead(struct seglog_log *log, uint64_t number);
+/* Unmap what is retired. */
+void log_table_reap(struct seglog_log *log);
+void log_table_free(struct seglog_log *log);
+
+/* ---- slots.c ----------------------------------------------------------------------------------- */
+int log_slot_take(struct seglog_log *log, bool exclusive, struct seglog_appender *ap);
+void log_slot_give(struct seglog_appender *ap);
+
+/* ---- roll.c ------------------------------------------------------------------------------------ */
+
+/* Go over headers from (*at, *seq_rel) to the first empty word (0) or ROLL (1). SEGLOG_ECORRUPT. */
+int log_walk(const struct segment *seg, uint64_t *at, uint64_t *seq_rel);
+/* Where to begin walking in a segment: its tail word, if that is possible at all. */
+void log_walk_start(const struct segment *seg, uint64_t *at, uint64_t *seq_rel);
+/* Enter the newest active segment. */
+int log_enter(struct seglog_appender *ap);
+/* The slow way of a claim: prepare ahead, or leave a segment that is too full. 0: look again. */
+int log_make_room(struct seglog_appender *ap, uint64_t span);
+/* Follow a ROLL that stands at (ap->at, ap->seq_rel). */
+int log_follow_roll(struct seglog_appender *ap);
+/* End the active segment unless it is empty. 0; 1: it was empty. */
+int log_roll_active(struct seglog_log *log);
+
+/* ---- tend.c ------------------------------------------------------------------------------------ */
+/* Ask for segment `number` to be prepared ahead, or (0) for a look at what is to be sealed. */
+void log_ask(struct seglog_log *log, uint64_t number, bool seal);
+void log_helper_stop(struct seglog_log *log);
+/* Note how far the active segment is resolved; with `reap`, make dead claims on the way void. */
+int log_resolve_head(struct seglog_log *log, bool reap);
+
+/* ---- seal.c, sync.c ---------------------------------------------------------------------------- */
+/* Seal what is full. The number sealed; -EBUSY: an open claim is in the way; poisons on failure. */
+int log_seal_full(struct seglog_log *log);
+/* Make the claim at offset void if its producer is dead or past the deadline. 1 done, 0 not. */
+int log_reap_claim(struct seglog_log *log, const struct segment *seg, uint64_t offset);
+/* No later append or sync succeeds, in any process. */
+void log_poison(struct seglog_log *log, int status);
+/* Raise the durable number that everybody can see. */
+void log_durable_raise(struct seglog_log *log, uint64_t seq);
+
+/* ---- drop.c: stands in for retention until there is one; used by tests -------------------------- */
+/* Remove the oldest segment: floor first, durably, then the file. -EBUSY: it is not sealed, or the
+ * newest sealed one. -ENOENT: none. */
+int log_drop_oldest(struct seglog_log *log);
+
+#endif

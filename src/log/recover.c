@@ -1,0 +1,439 @@
+/*
+ * Recovery: what the first to attach does before anybody appends.
+ *
+ * The walk goes from the first segment that is not sealed to the end of the log, and is bounded by
+ * those. It may be killed at any step: each step is either complete in the files (a seal, a rename, a
+ * new segment under its final name) or leaves nothing that the next recovery would believe.
+ * ARCHITECTURE, "Recovery", has the table of verdicts.
+ */
+#include "log/recover.h"
+#include "log/order.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+bool recover_has_later(const struct recovering *r, uint64_t number)
+{
+    return r->list.count > 0 && r->list.numbers[r->list.count - 1] > number;
+}
+
+int recover_later_is_durable(const struct recovering *r, uint64_t number)
+{
+    for (size_t i = r->list.count; i-- > 0 && r->list.numbers[i] > number;) {
+        struct mark_facts mark;
+        struct segment *seg;
+        int rc = segment_open(r->log->view.dirfd, r->list.numbers[i], r->log->view.settings.uuid,
+                              SEGMENT_PREAD, &seg, NULL);
+
+        if (rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG)
+            continue;
+        if (rc < 0)
+            return rc;
+        rc = segment_mark(seg, &mark);
+        segment_close(seg);
+        if (rc != -EAGAIN)
+            return rc < 0 ? rc : 1;
+    }
+    return 0;
+}
+
+int recover_next_activation(const struct recovering *r, const struct segment *seg,
+                            struct activation_facts *next)
+{
+    struct segment *after;
+    int rc = segment_open(r->log->view.dirfd, seg->facts.number + 1, seg->facts.uuid, SEGMENT_PREAD,
+                          &after, NULL);
+
+    if (rc == -ENOENT || rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG)
+        return 0;
+    if (rc < 0)
+        return rc;
+    rc = segment_activation(after, next);
+    segment_close(after);
+    if (rc == -EAGAIN || rc == SEGLOG_ECORRUPT)
+        return 0;
+    return rc < 0 ? rc : next->pred_generation == seg->facts.generation;
+}
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+/* Files below the floor were removed but for the last step. */
+static int drop_below_floor(struct recovering *r, const struct floor_facts *floor)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < r->list.count; i++) {
+        if (r->list.numbers[i] < floor->number) {
+            char name[SEGMENT_NAME_BYTES];
+            int rc;
+
+            segment_name(r->list.numbers[i], name);
+            rc = file_unlink(r->log->view.dirfd, name);
+            if (rc < 0 && rc != -ENOENT)
+                return rc;
+            continue;
+        }
+        r->list.numbers[kept++] = r->list.numbers[i];
+    }
+    r->list.count = kept;
+    return 0;
+}
+
+/* A file that was prepared and never used holds nothing worth keeping. */
+static int is_unused(const struct segment *seg)
+{
+    struct activation_facts act;
+    const int rc = segment_activation(seg, &act);
+
+    if (rc != -EAGAIN)
+        return rc == 0 || rc == SEGLOG_ECORRUPT ? 0 : rc;
+    return recover_is_zero(seg, OFF_FRAMES, seg->facts.size);
+}
+
+/* Take a file beyond the end of the log out of the way: by another name, or if unused for good. */
+static int set_aside(struct recovering *r, uint64_t number)
+{
+    char name[SEGMENT_NAME_BYTES], aside[80];
+    struct segment *seg;
+    int unused = 0;
+    int rc = segment_open(r->log->view.dirfd, number, r->log->view.settings.uuid, SEGMENT_PREAD,
+                          &seg, NULL);
+
+    if (rc == 0) {
+        unused = is_unused(seg);
+        segment_close(seg);
+    } else if (rc == -EIO || rc == -EACCES || rc == -EMFILE || rc == -ENOMEM) {
+        return rc;
+    }
+    if (unused < 0)
+        return unused;
+    segment_name(number, name);
+    if (unused == 1)
+        return file_unlink(r->log->view.dirfd, name);
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(aside, sizeof(aside), "%016llx.aside-%llu-%u", (unsigned long long)number,
+                 (unsigned long long)r->act.epoch, i);
+        rc = file_rename_new(r->log->view.dirfd, name, aside);
+        if (rc == 0)
+            r->log->recovery.files_aside++;
+        if (rc != -EEXIST)
+            return rc;
+    }
+    return rc;
+}
+
+/* Newest first, so that being killed in between leaves a shorter log, never one with a hole. */
+static int set_aside_from(struct recovering *r, uint64_t number)
+{
+    while (r->list.count > 0 && r->list.numbers[r->list.count - 1] >= number) {
+        const int rc = set_aside(r, r->list.numbers[r->list.count - 1]);
+        if (rc < 0)
+            return rc;
+        r->list.count--;
+    }
+    return 0;
+}
+
+/* Are all files from `number` on unused ones? 1, 0 or a status. */
+static int all_unused_from(const struct recovering *r, uint64_t number)
+{
+    for (size_t i = r->list.count; i-- > 0 && r->list.numbers[i] >= number;) {
+        struct segment *seg;
+        int rc = segment_open(r->log->view.dirfd, r->list.numbers[i], r->log->view.settings.uuid,
+                              SEGMENT_PREAD, &seg, NULL);
+
+        if (rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG)
+            return 0;
+        if (rc < 0)
+            return rc;
+        rc = is_unused(seg);
+        segment_close(seg);
+        if (rc != 1)
+            return rc;
+    }
+    return 1;
+}
+
+/* ---- where to begin ------------------------------------------------------------------------- */
+
+/* Look for the newest sealed segment; the walk begins behind it. */
+static int find_start(struct recovering *r, const struct floor_facts *floor)
+{
+    r->number = floor->number;
+    r->act = (struct activation_facts){.base_seq = floor->first_seq};
+    for (size_t i = r->list.count; i-- > 0;) {
+        struct footer_facts footer;
+        struct segment *seg;
+        int rc = segment_open(r->log->view.dirfd, r->list.numbers[i], r->log->view.settings.uuid,
+                              SEGMENT_PREAD, &seg, NULL);
+
+        if (rc == SEGLOG_EVERSION || rc == SEGLOG_EENDIAN)
+            return rc;
+        if (rc < 0) /* the walk decides what an unreadable header means */
+            continue;
+        if (seg->facts.read_only || seg->facts.discipline != DISCIPLINE_MAPPED)
+            rc = SEGLOG_EREADONLY;
+        if (rc == 0)
+            rc = segment_footer(seg, &footer, NULL);
+        if (rc == 0) {
+            r->number = seg->facts.number + 1;
+            r->act = (struct activation_facts){.base_seq = footer.next_seq,
+                                               .epoch = footer.epoch,
+                                               .pred_generation = seg->facts.generation};
+            r->after_cut = (footer.flags & FOOTER_TORN) != 0;
+        }
+        segment_close(seg);
+        if (rc == 0 || rc == SEGLOG_EREADONLY || rc == -EIO)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- one segment ---------------------------------------------------------------------------- */
+
+static int activate(struct recovering *r, struct segment *seg)
+{
+    struct activation_block block;
+    int rc;
+
+    if (r->after_cut)
+        r->act.epoch++;
+    r->after_cut = false;
+    memset(&block, 0, sizeof(block));
+    activation_store(&block, seg->facts.generation, &r->act);
+    /* All but the magic, then the magic: as when it is stored through a mapping. */
+    rc = file_pwrite(seg->fd, &block, offsetof(struct activation_block, magic), OFF_ACTIVATION);
+    if (rc == 0)
+        rc = file_pwrite(seg->fd, &block.magic, sizeof(block.magic),
+                         OFF_ACTIVATION + offsetof(struct activation_block, magic));
+    return rc;
+}
+
+/* The log goes on in a new, empty segment. */
+static int begin_segment(struct recovering *r)
+{
+    struct prepare_order order = {.number = r->number,
+                                  .size = r->log->view.settings.segment_size,
+                                  .mode = r->log->view.settings.mode,
+                                  .boot = &r->log->view.boot};
+    struct segment *seg;
+    int rc;
+
+    memcpy(order.uuid, r->log->view.settings.uuid, 16);
+    rc = segment_prepare(r->log->view.dirfd, &order, &seg);
+    if (rc < 0)
+        return rc;
+    /* R1: a spare that nobody activated; the next recovery finds it unused and takes it. */
+    rc = activate(r, seg);
+    segment_close(seg);
+    return rc < 0 ? rc : RECOVER_ACTIVE;
+}
+
+/*
+ * Does the activation block fit what follows from the segments before?
+ * 1 yes (r->act has its epoch); 0 no: the file is not the continuation; negative status.
+ */
+static int check_activation(struct recovering *r, struct segment *seg, bool same_boot)
+{
+    struct activation_facts have;
+    int rc = segment_activation(seg, &have);
+
+    if (rc == 0) {
+        /* Without anything before it, the first segment speaks for itself. */
+        if (r->act.pred_generation == 0 && have.base_seq == r->act.base_seq)
+            r->act = have;
+        if (have.base_seq != r->act.base_seq || have.pred_generation != r->act.pred_generation ||
+            have.epoch < r->act.epoch + (r->after_cut ? 1 : 0))
+            return same_boot ? SEGLOG_ECORRUPT : 0;
+        r->act.epoch = have.epoch;
+        r->after_cut = false;
+        return 1;
+    }
+    if (rc != -EAGAIN && rc != SEGLOG_ECORRUPT)
+        return rc;
+    /* Beyond a cut, frames without a word on their place are those that were cut off. */
+    if (r->after_cut) {
+        const int zero = recover_is_zero(seg, OFF_FRAMES, seg->facts.shape.frames_end);
+        if (zero != 1)
+            return zero;
+    }
+    rc = activate(r, seg);
+    return rc < 0 ? rc : 1;
+}
+
+static int recover_opened(struct recovering *r, struct segment *seg, enum boot_relation relation)
+{
+    const bool same = r->same_boot && relation == BOOT_SAME;
+    struct activation_facts next;
+    struct segment *mapped;
+    int rc = check_activation(r, seg, same);
+
+    if (rc < 0)
+        return rc;
+    if (rc == 0) { /* a leftover from beyond an earlier cut */
+        rc = set_aside_from(r, r->number);
+        return rc < 0 ? rc : begin_segment(r);
+    }
+    if (!same) {
+        /* Unused files behind it are no part of the log; they would look like one that goes on. */
+        rc = all_unused_from(r, r->number + 1);
+        if (rc == 1)
+            rc = set_aside_from(r, r->number + 1);
+        return rc < 0 ? rc : recover_segment_cold(r, seg, relation);
+    }
+    rc = recover_next_activation(r, seg, &next);
+    if (rc == 1) { /* a later segment is active: this one is full, and its seal will look at it */
+        if (next.base_seq < r->act.base_seq)
+            return SEGLOG_ECORRUPT;
+        r->act.base_seq = next.base_seq;
+        r->all_resolved = false;
+        return RECOVER_ROLLED;
+    }
+    if (rc < 0)
+        return rc;
+    rc = segment_open(r->log->view.dirfd, r->number, r->log->view.settings.uuid, SEGMENT_WRITE,
+                      &mapped, NULL);
+    if (rc < 0)
+        return rc;
+    rc = recover_segment_same_boot(r, mapped);
+    segment_close(mapped);
+    return rc;
+}
+
+static int recover_one(struct recovering *r)
+{
+    enum boot_relation relation;
+    struct segment *seg;
+    int rc = segment_open(r->log->view.dirfd, r->number, r->log->view.settings.uuid,
+                          SEGMENT_PREAD_WRITE, &seg, NULL);
+
+    if (rc == -ENOENT || rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG) {
+        const bool lost = recover_has_later(r, r->number) || rc != -ENOENT;
+
+        /* After a power cut a file that was never synced may lack its name or its first page. While
+         * the boot lasts it may not. */
+        if (lost && (r->same_boot || recover_later_is_durable(r, r->number) != 0))
+            return rc == -ENOENT ? SEGLOG_EMISSING : rc;
+        if (lost) {
+            rc = all_unused_from(r, r->number);
+            if (rc < 0)
+                return rc;
+            r->after_cut = r->after_cut || rc == 0;
+            rc = set_aside_from(r, r->number);
+            if (rc < 0)
+                return rc;
+        }
+        return begin_segment(r);
+    }
+    if (rc < 0)
+        return rc;
+    relation = segment_boot_relation(seg, &r->log->view.boot);
+    if (relation == BOOT_SAME && !r->same_boot)
+        relation = BOOT_UNKNOWN; /* somebody took `live` away: nothing proves who claimed what */
+    if (relation != BOOT_SAME && r->log->recovery.boot == 0)
+        r->log->recovery.boot = (uint32_t)relation;
+    rc = recover_opened(r, seg, relation);
+    if (rc == RECOVER_ROLLED)
+        r->act.pred_generation = seg->facts.generation;
+    segment_close(seg);
+    return rc;
+}
+
+static int recover_all(struct recovering *r, uint64_t *first_unsealed)
+{
+    bool same_so_far = true;
+    int rc;
+
+    *first_unsealed = r->number;
+    while ((rc = recover_one(r)) == RECOVER_ROLLED) {
+        same_so_far = same_so_far && r->log->recovery.boot == 0;
+        r->number++;
+        if (!same_so_far) /* cold segments are sealed on the way */
+            *first_unsealed = r->number;
+    }
+    if (rc == RECOVER_CUT) {
+        /* R2: sealed at the cut; files beyond it are told from what comes now by their epoch. */
+        r->after_cut = true;
+        r->number++;
+        rc = set_aside_from(r, r->number);
+        if (rc >= 0)
+            rc = begin_segment(r);
+        *first_unsealed = r->number;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- shared words --------------------------------------------------------------------------- */
+
+/* Make `live` ours: of this boot, this log, this inode. */
+static void live_init(struct seglog_log *log, bool same_boot)
+{
+    struct live_file *live = log->view.live;
+
+    word_store(&live->ready, 0, memory_order_seq_cst);
+    if (same_boot)
+        return;
+    memset((uint8_t *)live + offsetof(struct live_file, attention), 0,
+           sizeof(*live) - offsetof(struct live_file, attention));
+    memcpy(live->magic, MAGIC_LIVE, sizeof(live->magic));
+    memcpy(live->uuid, log->view.settings.uuid, 16);
+    boot_mark_encode(&live->boot, &log->view.boot);
+}
+
+static bool live_is_same_boot(const struct log_view *view)
+{
+    return memcmp(view->live->magic, MAGIC_LIVE, sizeof(view->live->magic)) == 0 &&
+           memcmp(view->live->uuid, view->settings.uuid, 16) == 0 &&
+           boot_mark_relation(&view->live->boot, &view->boot) == BOOT_SAME;
+}
+
+/* Nobody is attached: slots that are not free are those of the dead, and if none of their claims is
+ * left anywhere, the slots are as good as new. */
+static void free_slots(struct seglog_log *log)
+{
+    for (uint32_t i = 0; i < LIVE_SLOTS; i++)
+        atomic_store_explicit(&log->view.live->slots[i].state, SLOT_FREE, memory_order_relaxed);
+}
+
+int log_recover(struct seglog_log *log)
+{
+    struct recovering r = {.log = log, .all_resolved = true};
+    struct log_segment *active;
+    struct floor_facts floor;
+    int rc;
+
+    log->recovery = (struct seglog_recovery){.ran = 1};
+    r.same_boot = live_is_same_boot(&log->view);
+    if (r.same_boot &&
+        (atomic_load_explicit(&log->view.live->attention, memory_order_relaxed) & ATTENTION_POISON))
+        return SEGLOG_EPOISONED;
+    live_init(log, r.same_boot);
+    rc = segment_sweep(log->view.dirfd);
+    if (rc == 0)
+        rc = log_view_floor(&log->view, &floor);
+    if (rc == 0)
+        rc = segment_list_read(log->view.dirfd, &r.list);
+    if (rc < 0)
+        return rc;
+    rc = drop_below_floor(&r, &floor);
+    if (rc == 0)
+        rc = find_start(&r, &floor);
+    if (rc == 0)
+        rc = recover_all(&r, &log->seal_next);
+    segment_list_free(&r.list);
+    if (rc < 0)
+        return rc;
+    rc = log_table_get(log, r.number, false, &active);
+    if (rc < 0)
+        return rc;
+    log_table_activate(log, active);
+    log_table_put(log, active);
+    log->recovery.next_seq = r.act.base_seq;
+    log->recovery.epoch = r.act.epoch;
+    if (r.all_resolved)
+        free_slots(log);
+    /* ORDER ready.publish -> ready.observe (log_view_is_live): all of the above. */
+    word_store(&log->view.live->ready, 1, memory_order_release);
+    sleep_wake(log->view.live);
+    return 0;
+}

@@ -1,0 +1,200 @@
+/*
+ * The work beside appending, and the helper thread that does it.
+ *
+ * Each job is a function that anybody may call; the thread only calls them when asked. It sleeps
+ * without a timer unless a claim holds up a seal or a deadline was set, so that an idle log costs
+ * nothing. It is started when there is something to do for the first time.
+ */
+#include "log/handle.h"
+#include "log/order.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "sys/clock.h"
+
+#define BLOCKED_RETRY_NS UINT64_C(25000000)
+
+/*
+ * Go over the resolved head of the active segment, from where somebody last came to, and note how far
+ * it goes. With `reap`, claims of dead (or overdue) producers on the way are made void.
+ */
+int log_resolve_head(struct seglog_log *log, bool reap)
+{
+    struct log_segment *ls;
+    struct tail_page *tail;
+    const struct frame_space *space;
+    uint64_t at = OFF_FRAMES, seq_rel = 0, checkpoint;
+    int rc = 1;
+
+    pthread_mutex_lock(&log->seal_lock);
+    pthread_mutex_lock(&log->lock);
+    ls = log->active;
+    ls->refs++;
+    pthread_mutex_unlock(&log->lock);
+    tail = segment_tail(ls->seg);
+    space = &ls->seg->facts.space;
+    checkpoint = checkpoint_load(tail, space);
+    if (checkpoint != 0) {
+        at = tail_offset(checkpoint);
+        seq_rel = tail_seq_rel(checkpoint);
+    }
+    while (rc == 1) {
+        struct word_facts facts;
+        const uint64_t word = word_load(&segment_frame(ls->seg, at)->word, memory_order_acquire);
+
+        rc = word_decode(space, at, word, &facts);
+        if (rc < 0 || facts.state == WORD_EMPTY || facts.state == WORD_ROLL)
+            break;
+        rc = 1;
+        if (facts.state == WORD_CLAIMED)
+            rc = reap ? log_reap_claim(log, ls->seg, at) : 0;
+        if (rc == 1) {
+            at += facts.span;
+            seq_rel += facts.count;
+        }
+    }
+    if (rc >= 0)
+        checkpoint_store(tail, space, tail_word(seq_rel, at));
+    log_table_put(log, ls);
+    pthread_mutex_unlock(&log->seal_lock);
+    return rc < 0 ? rc : 0;
+}
+
+/* Everything there is to do now. */
+static int tend_once(struct seglog_log *log, uint64_t wanted, bool seal, bool claims)
+{
+    int rc = 0, first = 0;
+
+    log_table_reap(log);
+    if (wanted != 0)
+        first = log_table_ahead(log, wanted);
+    if (claims) {
+        rc = log_resolve_head(log, true);
+        first = first ? first : rc;
+    }
+    if (seal) {
+        rc = log_seal_full(log);
+        pthread_mutex_lock(&log->lock);
+        log->seal_blocked = rc == -EBUSY;
+        pthread_mutex_unlock(&log->lock);
+        if (rc < 0 && rc != -EBUSY)
+            first = first ? first : rc;
+    }
+    log_table_reap(log);
+    return first;
+}
+
+int seglog_log_tend(struct seglog_log *log)
+{
+    uint64_t wanted;
+    bool seal;
+
+    if (*log->guard != 1)
+        return SEGLOG_EFORKED;
+    pthread_mutex_lock(&log->lock);
+    wanted = log->wanted;
+    log->wanted = 0;
+    seal = log->view.settings.sync == SEGLOG_SYNC_SEALED;
+    log->seal_wanted = false;
+    pthread_mutex_unlock(&log->lock);
+    return tend_once(log, wanted, seal, true);
+}
+
+/* ---- the thread ----------------------------------------------------------------------------- */
+
+static uint64_t helper_pause(const struct seglog_log *log)
+{
+    if (log->seal_blocked)
+        return BLOCKED_RETRY_NS;
+    if (log->evict_after_ns != 0)
+        return log->evict_after_ns / 4 > BLOCKED_RETRY_NS ? log->evict_after_ns / 4
+                                                          : BLOCKED_RETRY_NS;
+    return 0;
+}
+
+/* Wait for work under log->lock. true: the pause ended without any. */
+static bool helper_wait(struct seglog_log *log)
+{
+    const uint64_t pause = helper_pause(log);
+    struct timespec until;
+    uint64_t deadline;
+
+    if (pause == 0) {
+        pthread_cond_wait(&log->work, &log->lock);
+        return false;
+    }
+    deadline = clock_monotonic_ns() + pause;
+    until.tv_sec = (time_t)(deadline / 1000000000u);
+    until.tv_nsec = (long)(deadline % 1000000000u);
+    return pthread_cond_timedwait(&log->work, &log->lock, &until) == ETIMEDOUT;
+}
+
+static void *helper_main(void *arg)
+{
+    struct seglog_log *log = arg;
+
+    pthread_mutex_lock(&log->lock);
+    while (!log->helper_stops) {
+        uint64_t wanted;
+        bool seal, claims = false, retired = false;
+
+        for (size_t i = 0; i < sizeof(log->retired) / sizeof(log->retired[0]); i++)
+            retired = retired || log->retired[i];
+        if (log->wanted == 0 && !log->seal_wanted && !retired) {
+            if (!helper_wait(log))
+                continue;
+            claims = true;
+        }
+        wanted = log->wanted;
+        seal = log->seal_wanted || log->seal_blocked;
+        log->wanted = 0;
+        log->seal_wanted = false;
+        pthread_mutex_unlock(&log->lock);
+        tend_once(log, wanted, seal, claims);
+        pthread_mutex_lock(&log->lock);
+    }
+    pthread_mutex_unlock(&log->lock);
+    return NULL;
+}
+
+/* Signals are the caller's business: none may land in our thread. */
+static bool helper_start(struct seglog_log *log)
+{
+    sigset_t all, before;
+    bool started;
+
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+        return false;
+    started = pthread_create(&log->helper, NULL, helper_main, log) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+void log_ask(struct seglog_log *log, uint64_t number, bool seal)
+{
+    pthread_mutex_lock(&log->lock);
+    if (number > log->active->seg->facts.number &&
+        !(log->spare && log->spare->seg->facts.number == number) && log->preparing != number)
+        log->wanted = number;
+    if (seal && log->view.settings.sync == SEGLOG_SYNC_SEALED)
+        log->seal_wanted = true;
+    if (!(log->flags & SEGLOG_LOG_NO_HELPER) && !log->helper_runs)
+        log->helper_runs = helper_start(log); /* without it the work is done at the roll */
+    if (log->helper_runs)
+        pthread_cond_signal(&log->work);
+    pthread_mutex_unlock(&log->lock);
+}
+
+void log_helper_stop(struct seglog_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    log->helper_stops = true;
+    pthread_cond_broadcast(&log->work);
+    pthread_mutex_unlock(&log->lock);
+    if (log->helper_runs)
+        pthread_join(log->helper, NULL);
+    log->helper_runs = false;
+}
