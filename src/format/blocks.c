@@ -89,6 +89,7 @@ void frame_space_init(struct frame_space *space, uint64_t size, uint64_t generat
         .span_max = shape.span_max,
         .seed = CRC_SPAN(&gen, sizeof(gen)),
         .gen16 = generation & 0xffff,
+        .fast = crc32c_is_hardware(),
     };
 }
 

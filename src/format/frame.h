@@ -9,6 +9,7 @@
 #ifndef FORMAT_FRAME_H
 #define FORMAT_FRAME_H
 
+#include "base/crc32c_hot.h"
 #include "format/word.h"
 
 /* What a reader gets to know of a record besides its payload. */
@@ -19,17 +20,6 @@ struct frame_facts {
     uint32_t tag;
 };
 
-/*
- * Fill a header for a DATA word, all but word 0 itself, which the caller stores last. The payload's
- * checksum is that of the caller: ~crc32c(frame_seed(), payload).
- */
-void frame_fill(const struct frame_space *space, uint64_t offset, struct frame_header *header,
-                uint64_t word, const struct frame_facts *facts);
-
-/* Check a DATA header against its word. 0 and *out, or SEGLOG_ECORRUPT. */
-int frame_check(const struct frame_space *space, uint64_t offset, uint64_t word,
-                const struct frame_header *header, struct frame_facts *out);
-
 /* Read a DATA header without checking it. */
 static inline void frame_peek(const struct frame_header *header, struct frame_facts *out)
 {
@@ -39,8 +29,45 @@ static inline void frame_peek(const struct frame_header *header, struct frame_fa
     out->tag = le32_get(&header->tag);
 }
 
+/* Bytes 0..7 (word), 16..31 (time, payload checksum, tag), 8..11 (sequence), in that order. */
+static inline uint32_t frame_header_crc(const struct frame_space *space, uint64_t offset,
+                                        uint64_t word, const struct frame_facts *f)
+{
+    return ~crc32c_words(space->fast, frame_seed(space, offset), word, f->time_ns,
+                         (uint64_t)f->tag << 32 | f->pcrc, f->seq_rel);
+}
+
+/*
+ * Fill a header for a DATA word, all but word 0 itself, which the caller stores last. The payload's
+ * checksum is that of the caller: ~crc32c(frame_seed(), payload).
+ */
+static inline void frame_fill(const struct frame_space *space, uint64_t offset,
+                              struct frame_header *header, uint64_t word,
+                              const struct frame_facts *facts)
+{
+    le64_put(&header->time_ns, facts->time_ns);
+    le32_put(&header->pcrc, facts->pcrc);
+    le32_put(&header->tag, facts->tag);
+    le32_put(&header->seq_rel, facts->seq_rel);
+    le32_put(&header->hcrc, frame_header_crc(space, offset, word, facts));
+}
+
+/* Check a DATA header against its word. 0 and *out, or SEGLOG_ECORRUPT. */
+static inline int frame_check(const struct frame_space *space, uint64_t offset, uint64_t word,
+                              const struct frame_header *header, struct frame_facts *out)
+{
+    frame_peek(header, out);
+    return frame_header_crc(space, offset, word, out) == le32_get(&header->hcrc) ? 0
+                                                                                 : SEGLOG_ECORRUPT;
+}
+
 /* 0, or SEGLOG_ECORRUPT when the payload is not what was appended here. */
-int frame_check_payload(const struct frame_space *space, uint64_t offset, const void *payload,
-                        uint64_t len, uint32_t pcrc);
+static inline int frame_check_payload(const struct frame_space *space, uint64_t offset,
+                                      const void *payload, uint64_t len, uint32_t pcrc)
+{
+    return ~crc32c_check_hot(space->fast, frame_seed(space, offset), payload, len) == pcrc
+               ? 0
+               : SEGLOG_ECORRUPT;
+}
 
 #endif

@@ -48,6 +48,7 @@ struct frame_space {
     uint64_t span_max;   /* of one claim: a quarter of the segment */
     uint32_t seed;       /* CRC-32C of the generation's 8 bytes */
     uint32_t gen16;
+    bool fast; /* crc32c_is_hardware() */
 };
 
 /* What word 0 says. */

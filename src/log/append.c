@@ -122,30 +122,29 @@ static inline uint64_t fill(struct seglog_appender *ap, const struct filling *f)
     return word;
 }
 
-static inline int append_one(struct seglog_appender *ap, const void *data, uint64_t len,
-                             uint64_t time_ns, uint32_t tag, uint64_t *seq)
+static inline __attribute__((always_inline)) int append_one(struct seglog_appender *ap,
+                                                            const void *data, uint64_t len,
+                                                            uint64_t time_ns, uint32_t tag,
+                                                            uint64_t *seq)
 {
-    int rc = claim_refused(ap);
+    struct open_claim c;
     struct filling f;
-    uint64_t word;
+    int rc = claim_refused(ap);
 
-    if (rc < 0)
+    if (__builtin_expect(rc < 0, 0))
         return rc;
-    if (len > ap->len_max)
+    if (__builtin_expect(len > ap->len_max, 0))
         return -EMSGSIZE;
-    rc = claim_take(ap, frame_span(len), 1);
-    if (rc < 0)
+    rc = claim_take(ap, frame_span(len), 1, &c);
+    if (__builtin_expect(rc < 0, 0))
         return rc;
-    f = (struct filling){.at = ap->claim.at,
-                         .seq_rel = ap->claim.seq_rel,
-                         .len = len,
-                         .time_ns = time_ns,
-                         .tag = tag};
-    f.pcrc = ~crc32c_copy(frame_seed(&ap->space, f.at), ap->base + f.at + FRAME_HEADER, data, len);
-    word = fill(ap, &f);
+    f = (struct filling){
+        .at = c.at, .seq_rel = c.seq_rel, .len = len, .time_ns = time_ns, .tag = tag};
+    f.pcrc = ~crc32c_copy_hot(ap->space.fast, frame_seed(&ap->space, f.at),
+                              ap->base + f.at + FRAME_HEADER, data, len);
     if (seq)
         *seq = ap->base_seq + f.seq_rel;
-    return claim_publish(ap, word);
+    return claim_publish(ap, &c, fill(ap, &f));
 }
 
 int seglog_appender_append(struct seglog_appender *ap, const void *data, size_t len, uint64_t *seq)
@@ -164,6 +163,7 @@ int seglog_appender_appendv(struct seglog_appender *ap, const struct iovec *iov,
 {
     int rc = claim_refused(ap);
     struct filling f = {.time_ns = time_ns, .tag = tag};
+    struct open_claim c;
     uint8_t *to;
     uint32_t crc;
 
@@ -176,11 +176,11 @@ int seglog_appender_appendv(struct seglog_appender *ap, const struct iovec *iov,
             return -EMSGSIZE;
         f.len += iov[i].iov_len;
     }
-    rc = claim_take(ap, frame_span(f.len), 1);
+    rc = claim_take(ap, frame_span(f.len), 1, &c);
     if (rc < 0)
         return rc;
-    f.at = ap->claim.at;
-    f.seq_rel = ap->claim.seq_rel;
+    f.at = c.at;
+    f.seq_rel = c.seq_rel;
     to = ap->base + f.at + FRAME_HEADER;
     crc = frame_seed(&ap->space, f.at);
     for (int i = 0; i < n; i++) {
@@ -190,7 +190,7 @@ int seglog_appender_appendv(struct seglog_appender *ap, const struct iovec *iov,
     f.pcrc = ~crc;
     if (seq)
         *seq = ap->base_seq + f.seq_rel;
-    return claim_publish(ap, fill(ap, &f));
+    return claim_publish(ap, &c, fill(ap, &f));
 }
 
 /* ---- in place ------------------------------------------------------------------------------- */
@@ -203,7 +203,7 @@ int seglog_appender_claim(struct seglog_appender *ap, size_t len, struct seglog_
         return rc;
     if (len > ap->len_max)
         return -EMSGSIZE;
-    rc = claim_take(ap, frame_span(len), 1);
+    rc = claim_take(ap, frame_span(len), 1, &ap->claim);
     if (rc < 0)
         return rc;
     *out = (struct seglog_claim){
@@ -234,7 +234,7 @@ int seglog_appender_commit(struct seglog_appender *ap, const struct seglog_claim
                    word_checked(&ap->space, f.at + span, WORD_PAD, 0, ap->claim.span - span),
                    memory_order_relaxed);
     f.pcrc = ~crc32c(frame_seed(&ap->space, f.at), claim->data, len);
-    return claim_publish(ap, fill(ap, &f));
+    return claim_close(ap, fill(ap, &f));
 }
 
 int seglog_appender_abort(struct seglog_appender *ap)
@@ -245,5 +245,5 @@ int seglog_appender_abort(struct seglog_appender *ap)
         return SEGLOG_EFORKED;
     if (c->count == 0)
         return -EINVAL;
-    return claim_publish(ap, word_checked(&ap->space, c->at, WORD_ABORTED, c->count, c->span));
+    return claim_close(ap, word_checked(&ap->space, c->at, WORD_ABORTED, c->count, c->span));
 }

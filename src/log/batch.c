@@ -11,7 +11,7 @@
 
 #include "sys/clock.h"
 
-/* The bytes that n records take together. 0 or -EMSGSIZE, -EINVAL. */
+/* Add a record to the bytes that a batch takes. 0 or -EMSGSIZE. */
 static int batch_span(const struct seglog_appender *ap, uint64_t *span, uint64_t len)
 {
     if (len > ap->len_max || *span + frame_span(len) > ap->space.span_max)
@@ -20,14 +20,9 @@ static int batch_span(const struct seglog_appender *ap, uint64_t *span, uint64_t
     return 0;
 }
 
-static int batch_take(struct seglog_appender *ap, uint64_t span, size_t n)
-{
-    return claim_take(ap, span, (uint32_t)n);
-}
-
 /* Complete the frame of one record; all but the first of a batch get their word at once. */
-static uint64_t batch_frame(struct seglog_appender *ap, uint64_t at, uint64_t seq_rel, uint64_t len,
-                            const struct frame_facts *facts)
+static inline uint64_t batch_frame(struct seglog_appender *ap, bool first, uint64_t at,
+                                   uint64_t seq_rel, uint64_t len, const struct frame_facts *facts)
 {
     struct frame_header *header = (struct frame_header *)(void *)(ap->base + at);
     const uint64_t word = word_data(&ap->space, len);
@@ -35,7 +30,7 @@ static uint64_t batch_frame(struct seglog_appender *ap, uint64_t at, uint64_t se
 
     f.seq_rel = (uint32_t)seq_rel;
     frame_fill(&ap->space, at, header, word, &f);
-    if (at != ap->claim.at)
+    if (!first)
         word_store(&header->word, word, memory_order_relaxed);
     return word;
 }
@@ -48,7 +43,8 @@ static uint64_t batch_now(const struct seglog_appender *ap)
 int seglog_appender_append_batch(struct seglog_appender *ap, const struct seglog_record *records,
                                  size_t n, uint64_t *first_seq)
 {
-    uint64_t span = 0, at, seq_rel, first_word = 0, now = 0;
+    uint64_t span = 0, at, first_word = 0, now = 0;
+    struct open_claim c;
     int rc = claim_refused(ap);
 
     if (rc < 0)
@@ -62,11 +58,10 @@ int seglog_appender_append_batch(struct seglog_appender *ap, const struct seglog
         if (rc < 0)
             return rc;
     }
-    rc = batch_take(ap, span, n);
+    rc = claim_take(ap, span, (uint32_t)n, &c);
     if (rc < 0)
         return rc;
-    at = ap->claim.at;
-    seq_rel = ap->claim.seq_rel;
+    at = c.at;
     for (size_t i = 0; i < n; i++) {
         const struct seglog_record *r = &records[i];
         struct frame_facts facts = {.time_ns = r->time_ns, .tag = r->tag};
@@ -74,16 +69,16 @@ int seglog_appender_append_batch(struct seglog_appender *ap, const struct seglog
 
         if (facts.time_ns == 0)
             facts.time_ns = now ? now : (now = batch_now(ap));
-        facts.pcrc =
-            ~crc32c_copy(frame_seed(&ap->space, at), ap->base + at + FRAME_HEADER, r->data, r->len);
-        word = batch_frame(ap, at, seq_rel + i, r->len, &facts);
+        facts.pcrc = ~crc32c_copy_hot(ap->space.fast, frame_seed(&ap->space, at),
+                                      ap->base + at + FRAME_HEADER, r->data, r->len);
+        word = batch_frame(ap, i == 0, at, c.seq_rel + i, r->len, &facts);
         if (i == 0)
             first_word = word;
         at += frame_span(r->len);
     }
     if (first_seq)
-        *first_seq = ap->base_seq + seq_rel;
-    return claim_publish(ap, first_word);
+        *first_seq = ap->base_seq + c.seq_rel;
+    return claim_publish(ap, &c, first_word);
 }
 
 int seglog_appender_claim_batch(struct seglog_appender *ap, const size_t *lens, size_t n,
@@ -103,7 +98,7 @@ int seglog_appender_claim_batch(struct seglog_appender *ap, const size_t *lens, 
         if (rc < 0)
             return rc;
     }
-    rc = batch_take(ap, span, n);
+    rc = claim_take(ap, span, (uint32_t)n, &ap->claim);
     if (rc < 0)
         return rc;
     at = ap->claim.at;
@@ -156,7 +151,7 @@ int seglog_appender_commit_batch(struct seglog_appender *ap, const struct seglog
         if (facts.time_ns == 0)
             facts.time_ns = now ? now : (now = batch_now(ap));
         facts.pcrc = ~crc32c(frame_seed(&ap->space, at), c->data, c->len);
-        word = batch_frame(ap, at, open.seq_rel + i, c->len, &facts);
+        word = batch_frame(ap, i == 0, at, open.seq_rel + i, c->len, &facts);
         if (i == 0)
             first_word = word;
         at += frame_span(c->len);
@@ -167,5 +162,5 @@ int seglog_appender_commit_batch(struct seglog_appender *ap, const struct seglog
                    word_checked(&ap->space, end, WORD_ABORTED, open.count - (uint32_t)k,
                                 open.at + open.span - end),
                    memory_order_relaxed);
-    return claim_publish(ap, first_word);
+    return claim_close(ap, first_word);
 }

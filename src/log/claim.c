@@ -1,5 +1,5 @@
 /*
- * Claims by compare-and-swap, and the slow way of the exclusive appender. See claim.h.
+ * Claims by compare-and-swap, and the way to room for both kinds of appender. See claim.h.
  */
 #include "log/claim.h"
 
@@ -19,7 +19,7 @@ static int claim_step(struct seglog_appender *ap, uint64_t seen)
     return 0;
 }
 
-int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count)
+int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count, struct open_claim *out)
 {
     const uint64_t word = claim_word(ap, span, count);
     const uint64_t hint = word_load(&ap->tail->tail, memory_order_relaxed);
@@ -35,16 +35,14 @@ int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count)
         int rc;
 
         if (ap->at + span > ap->soft_end) {
-            rc = log_make_room(ap, span);
+            rc = claim_make_room(ap, span);
             if (rc < 0)
                 return rc;
-            if (ap->at + span > ap->soft_end)
-                continue;
         }
         /* Look before the swap: a lost swap takes the line from its owner all the same. */
         seen = word_load(word_at(ap, ap->at), memory_order_acquire);
         if (seen == 0 && word_claim(word_at(ap, ap->at), word, &seen)) {
-            claim_note(ap, word, span, count);
+            claim_won(ap, word, span, count, out);
             return 0;
         }
         rc = claim_step(ap, seen);
@@ -55,7 +53,7 @@ int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count)
     }
 }
 
-int claim_exclusive_slow(struct seglog_appender *ap, uint64_t span)
+int claim_make_room(struct seglog_appender *ap, uint64_t span)
 {
     while (ap->at + span > ap->soft_end) {
         const int rc = log_make_room(ap, span);
