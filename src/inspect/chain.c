@@ -1,0 +1,321 @@
+/*
+ * Looking at all segments of a log. See chain.h.
+ *
+ * The order of looking is what keeps a moving log consistent: names before the floor (retention
+ * stores the floor before it unlinks), and seals happen in order, so that whoever looks at an entry
+ * again after having seen a later one sealed must find it sealed too.
+ */
+#include "inspect/chain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "segment/build.h"
+#include "segment/scan.h"
+#include "sys/clock.h"
+
+#define LOOKS   4
+#define LOOK_NS UINT64_C(1000000)
+
+/* Failures that are this process's, not the file's. */
+static bool is_ours(int rc)
+{
+    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EACCES || rc == -EPERM;
+}
+
+static int sight_blocks(struct sight *sight)
+{
+    sight->act_rc = segment_activation(sight->seg, &sight->act);
+    sight->footer_rc = segment_footer(sight->seg, &sight->footer, &sight->why);
+    sight->mark_rc = segment_mark(sight->seg, &sight->mark);
+    if (sight->act_rc == SEGLOG_ECORRUPT || sight->footer_rc == SEGLOG_ECORRUPT)
+        return -EAGAIN;
+    return 0;
+}
+
+int sight_take(const struct log_view *view, uint64_t number, struct sight *out)
+{
+    *out = (struct sight){.act_rc = -EAGAIN, .footer_rc = -EAGAIN, .mark_rc = -EAGAIN};
+    out->open_rc =
+        segment_open(view->dirfd, number, view->settings.uuid, SEGMENT_PREAD, &out->seg, &out->why);
+    if (out->open_rc < 0) {
+        out->seg = NULL;
+        return is_ours(out->open_rc) ? out->open_rc : 0;
+    }
+    /* Reading by pread has no order towards stores: a block met half stored is whole soon. */
+    for (int i = 0; i < LOOKS && sight_blocks(out) == -EAGAIN; i++)
+        clock_sleep_ns(LOOK_NS);
+    return 0;
+}
+
+void sight_drop(struct sight *sight)
+{
+    segment_close(sight->seg);
+    sight->seg = NULL;
+}
+
+/* ---- entries -------------------------------------------------------------------------------- */
+
+static void entry_fill(struct chain_entry *entry, const struct sight *sight)
+{
+    *entry = (struct chain_entry){
+        .number = entry->number,
+        .is_readable = sight->open_rc == 0,
+        .is_sealed = sight->footer_rc == 0,
+        .is_based = sight->footer_rc == 0 || sight->act_rc == 0,
+    };
+    if (!entry->is_readable)
+        return;
+    entry->base_seq = entry->is_sealed ? sight->footer.base_seq : sight->act.base_seq;
+    entry->bytes =
+        (entry->is_sealed ? sight->footer.frames_end : sight->seg->facts.space.frames_end) -
+        OFF_FRAMES;
+}
+
+int chain_look(struct chain *chain, size_t i)
+{
+    struct chain_entry *entry = &chain->entries[i];
+    struct sight sight;
+    const int rc = sight_take(chain->view, entry->number, &sight);
+
+    if (rc < 0)
+        return rc;
+    entry_fill(entry, &sight);
+    if (entry->is_sealed && i >= chain->sealed_end)
+        chain->sealed_end = i + 1;
+    if ((entry->is_sealed || sight.mark_rc == 0) && i >= chain->durable_end)
+        chain->durable_end = i + 1;
+    sight_drop(&sight);
+    return 0;
+}
+
+/* Append those of the list that are at or above `from`. */
+static int chain_add(struct chain *chain, const struct segment_list *list, uint64_t from)
+{
+    struct chain_entry *entries;
+    size_t first = 0;
+    int rc = 0;
+
+    while (first < list->count && list->numbers[first] < from)
+        first++;
+    if (first == list->count)
+        return 0;
+    entries = realloc(chain->entries, (chain->count + list->count - first) * sizeof(*entries));
+    if (!entries)
+        return -ENOMEM;
+    chain->entries = entries;
+    for (size_t i = first; i < list->count && rc == 0; i++) {
+        chain->entries[chain->count] = (struct chain_entry){.number = list->numbers[i]};
+        chain->count++;
+        rc = chain_look(chain, chain->count - 1);
+    }
+    return rc;
+}
+
+int chain_refloor(struct chain *chain)
+{
+    const int rc = log_view_floor(chain->view, &chain->floor);
+
+    chain->floor_is_bad = rc == SEGLOG_ECORRUPT;
+    if (!chain->floor_is_bad)
+        return rc;
+    chain->floor = (struct floor_facts){0};
+    return 0;
+}
+
+int chain_read(struct chain *chain, const struct log_view *view)
+{
+    struct segment_list list;
+    int rc;
+
+    *chain = (struct chain){.view = view};
+    rc = segment_list_read(view->dirfd, &list);
+    if (rc < 0)
+        return rc;
+    rc = chain_refloor(chain);
+    if (rc == 0)
+        rc = chain_add(chain, &list, chain->floor.number);
+    segment_list_free(&list);
+    if (rc < 0)
+        chain_free(chain);
+    return rc;
+}
+
+int chain_extend(struct chain *chain)
+{
+    const uint64_t last = chain->count ? chain->entries[chain->count - 1].number : 0;
+    struct segment_list list;
+    int rc;
+
+    if (last == UINT64_MAX)
+        return 0;
+    rc = segment_list_read(chain->view->dirfd, &list);
+    if (rc < 0)
+        return rc;
+    rc = chain_add(chain, &list, chain->count ? last + 1 : chain->floor.number);
+    segment_list_free(&list);
+    return rc;
+}
+
+void chain_free(struct chain *chain)
+{
+    free(chain->entries);
+    chain->entries = NULL;
+    chain->count = 0;
+}
+
+bool chain_base_after(const struct chain *chain, size_t i, uint64_t *base)
+{
+    for (size_t k = i + 1; k < chain->count; k++) {
+        if (chain->entries[k].is_based) {
+            *base = chain->entries[k].base_seq;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool chain_goes_on_after(const struct chain *chain, size_t i)
+{
+    if (i + 1 < chain->durable_end)
+        return true;
+    return i + 1 < chain->count && chain->entries[i + 1].is_based;
+}
+
+bool chain_has_shrunk(const struct chain *chain, uint64_t number)
+{
+    struct segment_list list;
+    bool has_none;
+
+    if (segment_list_read(chain->view->dirfd, &list) < 0)
+        return false;
+    has_none = list.count == 0 || list.numbers[list.count - 1] < number;
+    segment_list_free(&list);
+    return has_none;
+}
+
+/* ---- what a power cut leaves ---------------------------------------------------------------- */
+
+void chain_link_begin(const struct chain *chain, struct chain_link *link)
+{
+    *link = (struct chain_link){
+        .next_seq = chain->floor.first_seq,
+        .has_next = !chain->floor_is_bad,
+        .has_generation = !chain->floor_is_bad && chain->floor.number == 0,
+        .has_seal = !chain->floor_is_bad && chain->floor.number == 0,
+    };
+}
+
+static bool sight_continues(const struct sight *sight, const struct chain_link *link)
+{
+    uint64_t word = 0;
+
+    if (sight->act_rc == 0) {
+        return (!link->has_next || sight->act.base_seq == link->next_seq) &&
+               (!link->has_generation || sight->act.pred_generation == link->generation) &&
+               sight->act.epoch >= link->epoch + (link->is_torn ? 1 : 0);
+    }
+    /* Beyond a cut, frames without a word on their place are those that were cut off. */
+    return !link->is_torn ||
+           (file_pread(sight->seg->fd, &word, sizeof(word), OFF_FRAMES) == 0 && word == 0);
+}
+
+bool chain_is_leftover(const struct chain *chain, size_t i, const struct sight *sight,
+                       const struct chain_link *link)
+{
+    if (i < chain->durable_end || sight_continues(sight, link))
+        return false;
+    return !log_view_is_live(chain->view) ||
+           segment_boot_relation(sight->seg, &chain->view->boot) != BOOT_SAME;
+}
+
+bool chain_is_unwritten(const struct chain *chain, size_t i)
+{
+    const size_t sector = 512;
+    uint8_t page[PAGE_BYTES];
+    char name[SEGMENT_NAME_BYTES];
+    struct file_facts file;
+    int fd, rc;
+
+    if (i < chain->durable_end || log_view_is_live(chain->view))
+        return false;
+    segment_name(chain->entries[i].number, name);
+    fd = file_open(chain->view->dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    rc = file_facts(fd, &file);
+    if (rc == 0 && file.is_regular && file.size >= sizeof(page))
+        rc = file_pread(fd, page, sizeof(page), 0);
+    file_close(fd);
+    if (rc < 0 || !file.is_regular)
+        return false;
+    /* Whole or in part: the checksum at its end, or the magic at its beginning, never came. */
+    return file.size < sizeof(page) || bytes_are_zero(page, sector) ||
+           bytes_are_zero(page + sizeof(page) - sector, sector);
+}
+
+/* ---- without a header ----------------------------------------------------------------------- */
+
+/* All that the header says also follows from the settings and the activation block. */
+static bool ghost_facts(const struct chain *chain, struct segment *seg,
+                        struct activation_facts *act)
+{
+    union {
+        struct activation_block block;
+        uint8_t bytes[sizeof(struct activation_block)];
+    } copy;
+    uint64_t generation;
+
+    if (file_pread(seg->fd, copy.bytes, sizeof(copy.bytes), OFF_ACTIVATION) < 0)
+        return false;
+    generation = le64_get(&copy.block.generation);
+    if (activation_load(&copy.block, generation, act) < 0)
+        return false;
+    seg->facts.size = chain->view->settings.segment_size;
+    seg->facts.generation = generation;
+    segment_shape(seg->facts.size, &seg->facts.shape);
+    frame_space_init(&seg->facts.space, seg->facts.size, generation);
+    return true;
+}
+
+static uint64_t ghost_walk(const struct segment *seg)
+{
+    struct source src;
+    struct scan scan;
+    struct scan_frame frame;
+    uint64_t lost;
+    int rc;
+
+    source_init(&src, seg);
+    scan_begin(&scan, &src, false);
+    do {
+        rc = scan_next(&scan, &frame);
+        if (rc == SEGLOG_ECORRUPT)
+            rc = scan_resync(&scan, &lost);
+    } while (rc == 1);
+    source_free(&src);
+    return scan.seq_rel;
+}
+
+bool chain_guess_next(const struct chain *chain, size_t i, uint64_t *next)
+{
+    struct segment seg = {.facts = {.number = chain->entries[i].number}, .access = SEGMENT_PREAD};
+    struct activation_facts act;
+    struct footer_facts footer;
+    struct file_facts file;
+    char name[SEGMENT_NAME_BYTES];
+    bool is_known;
+
+    segment_name(seg.facts.number, name);
+    seg.fd = file_open(chain->view->dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+    if (seg.fd < 0)
+        return false;
+    is_known = file_facts(seg.fd, &file) == 0 && file.is_regular && ghost_facts(chain, &seg, &act);
+    if (is_known && segment_footer(&seg, &footer, NULL) == 0)
+        *next = footer.next_seq;
+    else if (is_known)
+        *next = act.base_seq + ghost_walk(&seg);
+    file_close(seg.fd);
+    return is_known;
+}
