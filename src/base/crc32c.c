@@ -342,12 +342,6 @@ STREAMS_TARGET static uint32_t copy_streams(uint32_t state, uint8_t *restrict ds
     return streams_run(state, dst, src, n, true);
 }
 
-CRC_TARGET static uint32_t words_chain(uint32_t state, uint64_t a, uint64_t b, uint64_t c,
-                                       uint32_t d)
-{
-    return crc_u32((uint32_t)crc_u64(crc_u64(crc_u64(state, a), b), c), d);
-}
-
 #endif /* HAVE_CRC */
 
 /* ---- choice --------------------------------------------------------------------------------- */
@@ -374,24 +368,6 @@ uint32_t crc32c_copy(uint32_t state, void *restrict dst, const void *restrict sr
     }
 #endif
     return copy_portable(state, dst, src, n);
-}
-
-uint32_t crc32c_words(uint32_t state, uint64_t a, uint64_t b, uint64_t c, uint32_t d)
-{
-    struct {
-        le64 words[3];
-        le32 last;
-    } bytes;
-
-#if HAVE_CRC
-    if (have_crc())
-        return words_chain(state, a, b, c, d);
-#endif
-    le64_put(&bytes.words[0], a);
-    le64_put(&bytes.words[1], b);
-    le64_put(&bytes.words[2], c);
-    le32_put(&bytes.last, d);
-    return crc32c_portable(state, &bytes, sizeof(bytes));
 }
 
 bool crc32c_is_hardware(void)
