@@ -49,6 +49,8 @@ enum append_twist {
     TWIST_RECYCLE_UNGATED = 1 << 12,   /* ... although a producer still stands in it */
     TWIST_READER_STEPS_OVER = 1 << 13, /* the reader may not write: it steps over the dead */
     TWIST_STEP_OVER_BLINDLY = 1 << 14, /* ... without looking again after the proof of death */
+    TWIST_TAIL_AT_COMMIT =
+        1 << 15, /* the tail word moves after the commit; as sound as before it */
 };
 
 enum append_verdict {

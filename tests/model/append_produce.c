@@ -21,72 +21,6 @@ static uint16_t *word_here(const struct append_variant *v, struct state *st,
     return &memory_of(v, st, p->seg)->word[p->off + unit];
 }
 
-/* Number of a producer's record: 2 bits of producer, 2 bits of index. */
-static unsigned record_of(const struct append_variant *v, unsigned i, unsigned op, unsigned part)
-{
-    unsigned index = part;
-
-    for (unsigned o = 0; o < op; o++)
-        index += op_parts(op_of(v, i, o));
-    assert(index < 4);
-    return i << 2 | index;
-}
-
-struct write {
-    unsigned unit; /* from the claim's start */
-    uint16_t word;
-};
-
-/* The k-th payload unit of a claim; the whole claim is scribbled over before anything is given back. */
-static bool fill_write(const struct append_variant *v, unsigned i, const struct producer *p,
-                       struct write *out)
-{
-    const struct append_op *op = op_of(v, i, p->op);
-    unsigned unit = 0;
-    unsigned k = p->k;
-
-    for (unsigned part = 0; part < op_parts(op); unit += op->part[part], part++) {
-        const unsigned payload = op->part[part] - 1u;
-
-        if (k < payload) {
-            out->unit = unit + 1 + k;
-            out->word = word_make(PAYLOAD, 0, record_of(v, i, p->op, part));
-            return true;
-        }
-        k -= payload;
-    }
-    return false;
-}
-
-/* The k-th header inside a claim: later records of a batch, its void rest, PAD after a trim. */
-static bool finish_write(const struct append_variant *v, unsigned i, const struct producer *p,
-                         struct write *out)
-{
-    const struct append_op *op = op_of(v, i, p->op);
-    const unsigned commits = op_parts(op) - op->abort;
-    unsigned unit = op->part[0];
-    unsigned k = p->k;
-
-    if (commits == 0)
-        return false;
-    for (unsigned part = 1; part < commits; unit += op->part[part], part++, k--) {
-        if (k == 0) {
-            *out = (struct write){
-                unit, word_make(COMMITTED, op->part[part], record_of(v, i, p->op, part))};
-            return true;
-        }
-    }
-    if (k == 0 && op->abort > 0) {
-        *out = (struct write){unit, word_make(ABORTED, op_span(op) - unit, op->abort)};
-        return true;
-    }
-    if (k == 0 && op->trim > 0 && !has_twist(v, TWIST_NO_PAD)) {
-        *out = (struct write){op_span(op) - op->trim, word_make(PAD, op->trim, 0)};
-        return true;
-    }
-    return false;
-}
-
 /* Which list of writes is next; an empty list takes no step. */
 static void writes_begin(const struct append_variant *v, unsigned i, struct producer *p)
 {
@@ -124,6 +58,16 @@ static void op_end(const struct append_variant *v, unsigned i, struct producer *
     p->seq = 0;
     if (!has_twist(v, TWIST_RECYCLE))
         p->seg = 0;
+}
+
+/* The same, and our place is behind the claim, whatever became of it. */
+static void op_passed(const struct append_variant *v, unsigned i, struct producer *p)
+{
+    const struct append_op *op = op_of(v, i, p->op);
+
+    p->off = u8(p->off + op_span(op));
+    p->seq = u8(p->seq + op_parts(op));
+    op_end(v, i, p);
 }
 
 /* An append that fails must have changed nothing. */
@@ -241,6 +185,8 @@ static bool step_walk(const struct append_variant *v, struct state *st, unsigned
         *word = claim_word(v, st, i);
         p->wrote = 1;
         p->pc = P_TAIL_LOOK;
+        if (has_twist(v, TWIST_TAIL_AT_COMMIT))
+            writes_begin(v, i, p);
         return true;
     }
     if (word_kind(*word) == ROLL) {
@@ -325,7 +271,10 @@ static bool step_tail(const struct append_variant *v, struct state *st, unsigned
         memory->tail_off = u8(end);
         memory->tail_seq = u8(p->seq + op_parts(op));
     }
-    writes_begin(v, i, p);
+    if (has_twist(v, TWIST_TAIL_AT_COMMIT))
+        op_passed(v, i, p);
+    else
+        writes_begin(v, i, p);
     return true;
 }
 
@@ -346,13 +295,8 @@ static bool step_write(const struct append_variant *v, struct state *st, unsigne
     more = p->pc == P_FILL ? fill_write(v, i, p, &write) : finish_write(v, i, p, &write);
     if (!more && p->pc != P_LATE)
         writes_begin(v, i, p);
-    if (!more && p->pc == P_LATE) {
-        const struct append_op *op = op_of(v, i, p->op);
-
-        p->off = u8(p->off + op_span(op));
-        p->seq = u8(p->seq + op_parts(op));
-        op_end(v, i, p);
-    }
+    if (!more && p->pc == P_LATE)
+        op_passed(v, i, p);
     return true;
 }
 
@@ -387,9 +331,12 @@ static bool step_commit(const struct append_variant *v, struct state *st, unsign
             return true;
         }
     }
-    p->off = u8(p->off + op_span(op));
-    p->seq = u8(p->seq + op_parts(op));
-    op_end(v, i, p);
+    if (has_twist(v, TWIST_TAIL_AT_COMMIT)) {
+        p->pc = P_TAIL_LOOK;
+        p->k = 1;
+        return true;
+    }
+    op_passed(v, i, p);
     return true;
 }
 

@@ -71,7 +71,7 @@ struct slot {
 struct producer {
     uint8_t pc;
     uint8_t op;
-    uint8_t k; /* next write of a list of writes */
+    uint8_t k; /* next write of a list of writes; moving the tail: 1 after the commit */
     uint8_t seg;
     uint8_t off; /* own cache of the tail; the claim's place while there is one */
     uint8_t seq;
@@ -225,8 +225,21 @@ static inline uint16_t claim_word(const struct append_variant *v, const struct s
 
 static inline bool has_claim(const struct producer *p)
 {
-    return p->pc >= P_TAIL_LOOK && p->pc <= P_COMMIT;
+    const bool resolved = p->pc <= P_TAIL_MOVE && p->k == 1;
+
+    return p->pc >= P_TAIL_LOOK && p->pc <= P_COMMIT && !resolved;
 }
+
+/* append_claim.c */
+struct write {
+    unsigned unit; /* from the claim's start */
+    uint16_t word;
+};
+unsigned record_of(const struct append_variant *v, unsigned i, unsigned op, unsigned part);
+bool fill_write(const struct append_variant *v, unsigned i, const struct producer *p,
+                struct write *out);
+bool finish_write(const struct append_variant *v, unsigned i, const struct producer *p,
+                  struct write *out);
 
 /* append_produce.c */
 bool producer_step(const struct append_variant *v, struct state *st, unsigned i,

@@ -16,7 +16,8 @@ static inline void report(const struct explorer_model *model, const struct explo
 {
     printf("%-58s %8zu states %9zu steps %6zu ends %6.2f s  %s\n", model->name, r->states, r->steps,
            r->ends, r->seconds,
-           r->verdict == 0                          ? "sound"
+           !r->complete                             ? "unfinished"
+           : r->verdict == 0                        ? "sound"
            : r->verdict == EXPLORER_GOES_IN_CIRCLES ? "goes in circles"
                                                     : model->verdict_name(r->verdict));
     fflush(stdout);

@@ -62,6 +62,14 @@ Test(append_sound, three_producers_batches_and_trims)
                        THERE(2, TRIMMED(3, 2))});
 }
 
+Test(append_sound, the_tail_word_may_move_as_late_as_after_the_commit)
+{
+    sound(.name = "tail word moved after the commit", .units = 6, .segments = 2, .crashes = 1,
+          .evictions = 1, .reader = 1, .twists = TWIST_TAIL_AT_COMMIT,
+          .producer = {THERE(0, BATCH(2, 1)), THERE(1, RECORD(1), ABORT(2)),
+                       THERE(2, TRIMMED(3, 1))});
+}
+
 Test(append_sound, the_evicted_owner_wakes_up_and_changes_nothing)
 {
     sound(.name = "eviction of living owners, commit by swap", .units = 6, .segments = 3,
