@@ -16,10 +16,20 @@
  * calls drain the own buffer before they act. membarrier drains the buffers of the others one after
  * another, in steps of its own: it promises no common moment.
  *
+ * How the announcement is taken back matters when a producer dies. With the counter above nothing
+ * is: a sleeper that is killed leaves it raised, and every append makes a useless call from then on.
+ * A flag that the waker clears costs one such call, but a waker that dies between clearing it and
+ * waking leaves a sleeper whom no later append can see. The third way has neither fault: sleepers
+ * count up `waiters`, the waker compares it with `served`, wakes, and only then stores to `served`
+ * what it had compared. Whoever registered before that load is woken; whoever came later is still
+ * unserved; a waker that dies has served nobody, and the next append does it again.
+ *
+ * A producer that dies between its commit and its wake-up wakes nobody, whatever the protocol: its
+ * record is found at the next append that lives, or at a time-out. So with deaths the rule is that
+ * no sleeper misses an append that began after it had announced itself and ran to its end.
+ *
  * Left out: weaker machines. There the same two fences are needed for the same reason, and what else
- * is needed (release of the record before word 0) is an order of two stores, which TSO keeps. Also
- * left out: deaths. A dead producer wakes nobody, and its last record waits for the sleeper's own
- * timeout; the library bounds every sleep for that reason.
+ * is needed (release of the record before word 0) is an order of two stores, which TSO keeps.
  */
 #include "model/wake_model.h"
 
@@ -28,7 +38,7 @@
 
 enum { ACTORS = WAKE_PRODUCERS_MAX + WAKE_SLEEPERS_MAX };
 
-enum producer_pc { P_COMMIT, P_FENCE, P_LOOK, P_RING, P_WAKE, P_DONE };
+enum producer_pc { P_COMMIT, P_FENCE, P_LOOK, P_CLEAR, P_RING, P_WAKE, P_SERVED, P_DONE, P_DEAD };
 
 enum sleeper_pc {
     S_READ,
@@ -48,11 +58,15 @@ struct wake_state {
     uint8_t word[WAKE_PRODUCERS_MAX];     /* memory: record n is committed */
     uint8_t buffered[WAKE_PRODUCERS_MAX]; /* producer n's store of word n is in its buffer */
     uint8_t waiters;
+    uint8_t served;
     uint8_t futex;
+    uint8_t crashes;                    /* left */
+    uint8_t looked[WAKE_PRODUCERS_MAX]; /* `waiters` as it compared it */
     uint8_t pc[ACTORS];
     uint8_t next[WAKE_SLEEPERS_MAX];    /* record it waits for */
     uint8_t ticket[WAKE_SLEEPERS_MAX];  /* the futex word as it read it */
     uint8_t barrier[WAKE_SLEEPERS_MAX]; /* processors its membarrier has been to */
+    uint8_t owed[WAKE_SLEEPERS_MAX]; /* note: producers that committed since it announced itself */
 };
 
 static bool twisted(const struct wake_variant *v, uint32_t twist)
@@ -71,12 +85,15 @@ static bool producer_step(const struct wake_variant *v, struct wake_state *st, u
 {
     uint8_t *pc = &st->pc[i];
 
-    switch ((enum producer_pc) * pc) {
+    switch ((enum producer_pc)st->pc[i]) {
     case P_COMMIT:
         if (v->commit == WAKE_COMMIT_SWAP)
             st->word[i] = 1;
         else
             st->buffered[i] = 1;
+        for (unsigned s = 0; s < WAKE_SLEEPERS_MAX; s++)
+            if (v->crashes > 0 && st->pc[WAKE_PRODUCERS_MAX + s] != S_DONE)
+                st->owed[s] |= (uint8_t)(1u << i);
         *pc = v->commit == WAKE_COMMIT_STORE_FENCED ? P_FENCE : P_LOOK;
         return true;
     case P_FENCE:
@@ -84,9 +101,20 @@ static bool producer_step(const struct wake_variant *v, struct wake_state *st, u
         *pc = P_LOOK;
         return true;
     case P_LOOK:
-        *pc = st->waiters > 0 ? P_RING : P_DONE;
+        if (st->waiters == st->served) {
+            *pc = P_DONE;
+            return true;
+        }
+        if (v->announce == WAKE_REGISTERED)
+            st->looked[i] = st->waiters;
+        *pc = v->announce == WAKE_FLAG ? P_CLEAR : P_RING;
         return true;
-    case P_RING: /* a read-modify-write */
+    case P_CLEAR: /* this and the next are read-modify-writes */
+        drain(st, i);
+        st->waiters = 0;
+        *pc = P_RING;
+        return true;
+    case P_RING:
         drain(st, i);
         if (!twisted(v, WAKE_NO_TICKET))
             st->futex++;
@@ -96,9 +124,18 @@ static bool producer_step(const struct wake_variant *v, struct wake_state *st, u
         for (unsigned s = WAKE_PRODUCERS_MAX; s < ACTORS; s++)
             if (st->pc[s] == S_ASLEEP)
                 st->pc[s] = S_RETRACT;
+        *pc = v->announce == WAKE_COUNT || v->announce == WAKE_FLAG ? P_DONE : P_SERVED;
+        return true;
+    case P_SERVED:
+        if (v->announce == WAKE_REGISTERED)
+            st->served = st->looked[i];
+        else
+            st->waiters = 0;
+        st->looked[i] = 0;
         *pc = P_DONE;
         return true;
     case P_DONE:
+    case P_DEAD:
         return false;
     }
     return false;
@@ -120,7 +157,7 @@ static bool sleeper_step(const struct wake_variant *v, struct wake_state *st, un
 {
     uint8_t *pc = &st->pc[WAKE_PRODUCERS_MAX + s];
 
-    switch ((enum sleeper_pc) * pc) {
+    switch ((enum sleeper_pc)st->pc[WAKE_PRODUCERS_MAX + s]) {
     case S_READ:
         if (!st->word[st->next[s]]) {
             *pc = S_TICKET;
@@ -129,6 +166,7 @@ static bool sleeper_step(const struct wake_variant *v, struct wake_state *st, un
         st->next[s]++;
         if (st->next[s] == v->producers) {
             st->next[s] = 0;
+            st->owed[s] = 0;
             *pc = S_DONE;
         }
         return true;
@@ -137,8 +175,12 @@ static bool sleeper_step(const struct wake_variant *v, struct wake_state *st, un
             st->ticket[s] = st->futex;
         *pc = S_ANNOUNCE;
         return true;
-    case S_ANNOUNCE:
-        st->waiters++;
+    case S_ANNOUNCE: /* a read-modify-write */
+        if (v->announce == WAKE_COUNT || v->announce == WAKE_REGISTERED)
+            st->waiters++;
+        else
+            st->waiters = 1;
+        st->owed[s] = 0;
         *pc = S_BARRIER;
         return true;
     case S_BARRIER:
@@ -157,7 +199,8 @@ static bool sleeper_step(const struct wake_variant *v, struct wake_state *st, un
         *pc = st->futex == st->ticket[s] ? S_ASLEEP : S_RETRACT;
         return true;
     case S_RETRACT:
-        st->waiters--;
+        if (v->announce == WAKE_COUNT)
+            st->waiters--;
         st->ticket[s] = 0;
         *pc = S_READ;
         return true;
@@ -173,8 +216,14 @@ static bool wake_step(const void *variant, void *state, unsigned actor, enum exp
 {
     struct wake_state *st = state;
 
-    if (choice == EXPLORER_CRASH)
-        return false;
+    if (choice == EXPLORER_CRASH) {
+        if (actor >= WAKE_PRODUCERS_MAX || st->crashes == 0 || st->pc[actor] >= P_DONE)
+            return false;
+        st->crashes--;
+        st->looked[actor] = 0;
+        st->pc[actor] = P_DEAD; /* what it has stored still reaches memory */
+        return true;
+    }
     if (choice == EXPLORER_OTHER) {
         if (actor >= WAKE_PRODUCERS_MAX || !st->buffered[actor])
             return false;
@@ -194,14 +243,21 @@ static int wake_check(const void *variant, const void *before, const void *after
     return WAKE_ALLOWED; /* nothing can go wrong before the end */
 }
 
+/* Asleep at the end, beside a record (or, with deaths, past an append that ran to its end)? */
 static int wake_check_end(const void *variant, const void *state)
 {
+    const struct wake_variant *v = variant;
     const struct wake_state *st = state;
 
-    (void)variant;
-    for (unsigned s = WAKE_PRODUCERS_MAX; s < ACTORS; s++)
-        if (st->pc[s] != S_DONE)
+    for (unsigned s = 0; s < WAKE_SLEEPERS_MAX; s++) {
+        if (st->pc[WAKE_PRODUCERS_MAX + s] == S_DONE)
+            continue;
+        if (v->crashes == 0)
             return WAKE_LOST;
+        for (unsigned i = 0; i < v->producers; i++)
+            if (st->pc[i] == P_DONE && st->owed[s] >> i & 1)
+                return WAKE_LOST;
+    }
     return WAKE_ALLOWED;
 }
 
@@ -212,6 +268,7 @@ static void wake_init(const void *variant, void *state)
 
     assert(v->producers <= WAKE_PRODUCERS_MAX && v->sleepers <= WAKE_SLEEPERS_MAX);
     memset(st, 0, sizeof(*st));
+    st->crashes = v->crashes;
     for (unsigned i = v->producers; i < WAKE_PRODUCERS_MAX; i++)
         st->pc[i] = P_DONE;
     for (unsigned s = v->sleepers; s < WAKE_SLEEPERS_MAX; s++)
@@ -221,8 +278,17 @@ static void wake_init(const void *variant, void *state)
 static void wake_describe(const void *variant, const void *before, const void *after,
                           unsigned actor, enum explorer_choice choice, FILE *out)
 {
-    static const char *const produced[] = {"commit", "fence", "load waiters", "bump the futex word",
-                                           "wake",   "rest"};
+    static const char *const produced[] = {
+        "commit",
+        "fence",
+        "load waiters",
+        "clear the flag",
+        "bump the futex word",
+        "futex_wake",
+        "take the announcement back",
+        "rest",
+        "be dead",
+    };
     static const char *const slept[] = {
         "load word 0",       "load the futex word",
         "announce itself",   "membarrier",
@@ -236,11 +302,14 @@ static void wake_describe(const void *variant, const void *before, const void *a
     (void)variant;
     if (actor < WAKE_PRODUCERS_MAX)
         fprintf(out, "producer %u %-26s", actor,
-                choice == EXPLORER_OTHER ? "(its buffer drains)" : produced[old->pc[actor]]);
+                choice == EXPLORER_OTHER   ? "(its buffer drains)"
+                : choice == EXPLORER_CRASH ? "dies"
+                                           : produced[old->pc[actor]]);
     else
         fprintf(out, "sleeper  %u %-26s", actor - WAKE_PRODUCERS_MAX, slept[old->pc[actor]]);
-    fprintf(out, " | committed %u%u, in a buffer %u%u, waiters %u, futex word %u", st->word[0],
-            st->word[1], st->buffered[0], st->buffered[1], st->waiters, st->futex);
+    fprintf(out, " | committed %u%u, in a buffer %u%u, waiters %u, served %u, futex word %u",
+            st->word[0], st->word[1], st->buffered[0], st->buffered[1], st->waiters, st->served,
+            st->futex);
 }
 
 static const char *wake_verdict_name(int verdict)

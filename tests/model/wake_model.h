@@ -17,6 +17,14 @@ enum wake_commit {
     WAKE_COMMIT_STORE,        /* store alone (exclusive appender) */
 };
 
+/* How a sleeper says that it sleeps, and who takes that back. */
+enum wake_announce {
+    WAKE_COUNT,     /* a counter; each sleeper takes itself off */
+    WAKE_FLAG,      /* one flag; the waker clears it, then wakes */
+    WAKE_FLAG_LATE, /* one flag; the waker wakes, then clears it */
+    WAKE_REGISTERED, /* a counter that only grows; the waker wakes, then stores how far it had read */
+};
+
 enum wake_twist {
     WAKE_NO_MEMBARRIER = 1 << 0, /* the sleeper fences its own processor only */
     WAKE_NO_RECHECK = 1 << 1,    /* ... does not look at word 0 after it has announced itself */
@@ -35,6 +43,8 @@ struct wake_variant {
     uint8_t producers; /* each commits one record */
     uint8_t sleepers;  /* each wants to see all of them, in order */
     enum wake_commit commit;
+    enum wake_announce announce;
+    uint8_t crashes; /* of a producer, at any step */
     uint32_t twists; /* of enum wake_twist */
 };
 
