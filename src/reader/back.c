@@ -122,7 +122,7 @@ static int entry_take(struct seglog_reader *r, const struct trail_entry *entry,
     struct held *held = r->place.held;
     const uint64_t number = held->seg->facts.number;
     const uint64_t seq = held->base_seq + entry->seq_rel;
-    struct scan scan = held_scan(held, entry->offset, entry->seq_rel, r->check_payload);
+    struct scan scan = held_scan(held, entry->offset, entry->seq_rel, held_is_checked(r, held));
     int rc;
 
     if (entry->is_damage) {

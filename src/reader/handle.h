@@ -44,6 +44,7 @@ struct held {
     bool sealed;
     bool gated;
     bool is_cold;     /* unsealed, and not of this boot: nobody writes it before a recovery */
+    bool is_stale;    /* another file has its name now */
     bool lent;        /* views into it may be out */
     bool footer_lost; /* sealed, as mark and successor prove, but its footer cannot be read */
     struct footer_facts footer; /* sealed */
@@ -146,6 +147,11 @@ struct scan held_scan(struct held *held, uint64_t at, uint64_t seq_rel, bool che
 int held_scan_next(struct held *held, struct scan *scan, struct scan_frame *frame);
 /* scan_resync() that believes no number for which the bytes between have no room. */
 int held_resync(struct held *held, struct scan *scan, uint64_t *lost);
+/* Are payloads checked here? Always in cold segments: a bad one is where a recovery will cut. */
+static inline bool held_is_checked(const struct seglog_reader *r, const struct held *held)
+{
+    return r->check_payload || held->is_cold;
+}
 /* 1: this may have records with the reader's tag */
 bool held_may_have_tag(const struct seglog_reader *r, const struct held *held);
 

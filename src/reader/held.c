@@ -38,7 +38,7 @@ int held_open(struct seglog_reader *r, uint64_t number, struct held **out, const
     int rc;
 
     for (held = r->segments; held; held = held->older) {
-        if (held->seg->facts.number == number) {
+        if (held->seg->facts.number == number && !held->is_stale) {
             *out = held;
             return 0;
         }
@@ -169,6 +169,21 @@ int held_settle(struct seglog_reader *r, struct held *held, uint64_t base_seq, u
     return 0;
 }
 
+/* A recovery set this file aside and put a new one in its place. */
+static bool held_is_replaced(struct seglog_reader *r, struct held *held)
+{
+    struct activation_facts act;
+    struct segment *seg;
+
+    if (!held->is_cold || segment_open(r->view.dirfd, held->seg->facts.number,
+                                       r->view.settings.uuid, SEGMENT_PREAD, &seg, NULL) != 0)
+        return false;
+    held->is_stale =
+        seg->facts.generation != held->seg->facts.generation && segment_activation(seg, &act) == 0;
+    segment_close(seg);
+    return held->is_stale;
+}
+
 int held_look_sealed(struct seglog_reader *r, struct held *held, uint64_t at)
 {
     struct footer_facts footer;
@@ -176,6 +191,10 @@ int held_look_sealed(struct seglog_reader *r, struct held *held, uint64_t at)
 
     if (held->sealed)
         return 0;
+    if (held->is_stale || held_is_replaced(r, held))
+        return SEGLOG_EREWOUND;
+    if (held->is_cold) /* a recovery that cut nothing makes it this boot's */
+        held->is_cold = segment_boot_relation(held->seg, &r->view.boot) != BOOT_SAME;
     rc = segment_footer(held->seg, &footer, NULL);
     if (rc == 0 && footer.base_seq == held->base_seq) {
         held->footer = footer;
@@ -188,7 +207,7 @@ int held_look_sealed(struct seglog_reader *r, struct held *held, uint64_t at)
     if (!held->sealed)
         return 0;
     probe_reset(r); /* all is new from here on */
-    held->gated = false;
+    held->gated = held->is_cold = false;
     held->anchor_count = 0;
     held->anchored_at = OFF_FRAMES;
     held->anchored_seq_rel = 0;

@@ -93,7 +93,11 @@ int path_to(struct seglog_reader *r, uint64_t number)
 
     if (rc == 0)
         rc = held_activation(held, &act);
-    return rc < 0 ? rc : path_enter(r, held, act.base_seq, act.epoch);
+    if (rc == 0)
+        rc = path_enter(r, held, act.base_seq, act.epoch);
+    if (rc == 0 && !held->sealed) /* held since before it was sealed */
+        (void)held_look_sealed(r, held, OFF_FRAMES);
+    return rc;
 }
 
 /* The next usable segment in the list behind to->number, or NULL. */

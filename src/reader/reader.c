@@ -83,11 +83,13 @@ ALWAYS_INLINE int take_some(struct seglog_reader *r, struct seglog_view *out, in
 
 static inline int take_hot(struct seglog_reader *r, struct seglog_view *out, int max)
 {
-    if (!r->place.held || !r->place.held->seg->base)
+    const struct held *held = r->place.held;
+
+    if (!held || !held->seg->base)
         return 0;
     if (r->flags & SEGLOG_READER_TAG)
-        return take_some(r, out, max, r->check_payload, true);
-    if (r->check_payload)
+        return take_some(r, out, max, held_is_checked(r, held), true);
+    if (held_is_checked(r, held))
         return take_some(r, out, max, true, false);
     return take_some(r, out, max, false, false);
 }

@@ -269,6 +269,8 @@ static int step_sealed_end(struct seglog_reader *r)
         .must_be_active = (footer->flags & FOOTER_TORN) != 0,
     };
 
+    if (r->place.at > held->end)
+        return SEGLOG_EREWOUND;
     if (footer->next_seq > seq) {
         place_at_end(&r->place, held);
         return reader_report(r, SEGLOG_ECORRUPT, held->seg->facts.number, r->place.at, seq,
@@ -345,7 +347,7 @@ int step(struct seglog_reader *r, struct scan_frame *frame)
 
     if (!held)
         return step_enter(r);
-    scan = held_scan(held, r->place.at, r->place.seq_rel, r->check_payload);
+    scan = held_scan(held, r->place.at, r->place.seq_rel, held_is_checked(r, held));
     rc = held_scan_next(held, &scan, frame);
     if (rc == SEGLOG_ECORRUPT)
         return step_bad(r, &scan);
