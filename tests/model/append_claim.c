@@ -15,7 +15,7 @@ unsigned record_of(const struct append_variant *v, unsigned i, unsigned op, unsi
     return i << 2 | index;
 }
 
-/* The k-th payload unit of a claim; the whole claim is scribbled over before anything is given back. */
+/* The k-th payload unit; all of the claim is scribbled over before anything is given back. */
 bool fill_write(const struct append_variant *v, unsigned i, const struct producer *p,
                 struct write *out)
 {

@@ -16,9 +16,9 @@
  * Why it holds: a span never changes while its frame can still be stepped over by it (a trim leaves
  * PAD where the old span ended), so from the segment's start everybody steps on the same headers,
  * whatever hint they began with; the end of the chain is a zero word, and space behind it was never
- * written, so a swap that finds zero is at the end; and of all the swaps that resolve a claim exactly
- * one succeeds. ROLL needs one unit, which no record may take. Counts sit beside the span in word 0,
- * so numbers follow from the same walk, and with them the base of the next segment.
+ * written, so a swap that finds zero is at the end; and of all the swaps that resolve a claim one
+ * succeeds. ROLL needs one unit, which no record may take. Counts sit beside the span in word 0, so
+ * numbers follow from the same walk, and with them the base of the next segment.
  *
  * STEPS. Each load, store, swap or system call on shared memory is one step, but for these:
  *
@@ -26,9 +26,9 @@
  * a swap that fails only loads again, so doing both at once loses no outcome. Ask for the lock and
  * load the generation: either is a proof by itself and, for one CLAIMED word, stays true. Look for
  * the next segment and create it: creating says EEXIST. The tail word and the activation block are
- * written whole (one is 64 bits, the other has a checksum). A seal is one step after its walk: dying
- * inside it is recovery's business. Payload is written unit by unit, the headers inside a claim one
- * by one.
+ * written whole (one is 64 bits, the other has a checksum). A seal is one step after its walk: a
+ * death inside it is recovery's business. Payload is written unit by unit, the headers inside a
+ * claim one by one.
  *
  * A lock is free at the moment of death: until the kernel drops it, a dead owner cannot be told
  * from one that is not scheduled. A dead follower starts anew. Eviction may come at any moment:
@@ -41,8 +41,8 @@
  * span, inner headers and PAD included. Recycling's gate is taken for granted, as one look.
  *
  * LEFT OUT. Weak memory (wake_model.c has the one place where x86 is too weak; the other orders are
- * in ring and frame code, with their reasons). More than 3 producers, 3 segments, 6 units, 2 deaths:
- * nothing in the protocol counts further than "mine, another's, a third one's", "this segment, the
+ * named where they are used). More than 3 producers, 3 segments, 6 units, 2 deaths: nothing in the
+ * protocol counts further than "mine, another's, a third one's", "this segment, the
  * next, the one after", but that is an argument, not a proof. Power loss, checksums, copies of the
  * directory, forks: recovery and its tests. Generations come round after 4 here, and in no run are
  * there so many owners of a slot; the variant that never bumps one stands for coming round.

@@ -13,7 +13,8 @@
 
 /*
  *   bits 0..2  3..5   6..
- *        kind  span   CLAIMED: count 2, slot 2, gen 2   COMMITTED, PAYLOAD: record 4   ABORTED: count 2
+ *        kind  span   CLAIMED: count 2, slot 2, gen 2    ABORTED: count 2
+ *                     COMMITTED, PAYLOAD: record 4
  *
  * CLAIMED holds no more than the real word does, so that a comparison is fooled where the real one
  * would be. COMMITTED names its record, which stands for what the reader finds in it.

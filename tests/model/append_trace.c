@@ -110,7 +110,11 @@ void append_describe(const void *variant, const void *before, const void *after,
     char who[16];
     char what[64];
 
-    if (actor < APPEND_PRODUCERS_MAX) {
+    if (st->first != old->first) {
+        snprintf(who, sizeof(who), "sealer");
+        did = "recycle the first segment";
+        choice = EXPLORER_STEP;
+    } else if (actor < APPEND_PRODUCERS_MAX) {
         snprintf(who, sizeof(who), "producer %u", actor);
         did = producer_did[old->producer[actor].pc];
     } else {

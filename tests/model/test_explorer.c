@@ -1,5 +1,5 @@
 /*
- * The explorer itself, on a model whose states can be counted by hand: two actors who count to three.
+ * The explorer itself, on a model whose states can be counted by hand: two actors count to three.
  */
 #include "model/report.h"
 

@@ -17,7 +17,8 @@
  * another, in steps of its own: it promises no common moment.
  *
  * How the announcement is taken back matters when a producer dies. With the counter above nothing
- * is: a sleeper that is killed leaves it raised, and every append makes a useless call from then on.
+ * is: a sleeper that is killed leaves it raised, and every append from then on makes a useless
+ * call.
  * A flag that the waker clears costs one such call, but a waker that dies between clearing it and
  * waking leaves a sleeper whom no later append can see. The third way has neither fault: sleepers
  * count up `waiters`, the waker compares it with `served`, wakes, and only then stores to `served`
@@ -28,8 +29,8 @@
  * record is found at the next append that lives, or at a time-out. So with deaths the rule is that
  * no sleeper misses an append that began after it had announced itself and ran to its end.
  *
- * Left out: weaker machines. There the same two fences are needed for the same reason, and what else
- * is needed (release of the record before word 0) is an order of two stores, which TSO keeps.
+ * Left out: weaker machines. There the same two fences are needed for the same reason; what else is
+ * needed (release of the record before word 0) is an order of two stores, which TSO keeps.
  */
 #include "model/wake_model.h"
 

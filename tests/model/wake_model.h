@@ -19,10 +19,10 @@ enum wake_commit {
 
 /* How a sleeper says that it sleeps, and who takes that back. */
 enum wake_announce {
-    WAKE_COUNT,     /* a counter; each sleeper takes itself off */
-    WAKE_FLAG,      /* one flag; the waker clears it, then wakes */
-    WAKE_FLAG_LATE, /* one flag; the waker wakes, then clears it */
-    WAKE_REGISTERED, /* a counter that only grows; the waker wakes, then stores how far it had read */
+    WAKE_COUNT,      /* a counter; each sleeper takes itself off */
+    WAKE_FLAG,       /* one flag; the waker clears it, then wakes */
+    WAKE_FLAG_LATE,  /* one flag; the waker wakes, then clears it */
+    WAKE_REGISTERED, /* a growing counter; the waker wakes, then stores what it had read */
 };
 
 enum wake_twist {
