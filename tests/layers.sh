@@ -69,7 +69,7 @@ check() (
             sub(/[">].*$/, "", name)
             if (quoted && normal(dirname(file) "/" name) in exists)
                 target = normal(dirname(file) "/" name)
-            else if (("src/" name) in exists)
+            else if (quoted && ("src/" name) in exists)
                 target = "src/" name
             else if (("include/" name) in exists)
                 target = "include/" name
@@ -77,7 +77,7 @@ check() (
                 bad("no such file in src or include")
                 return
             } else
-                return # a header of the system
+                return # the system has it: <> never finds ours, src is on the path of "" only
             if (!may_use(from, home(target)))
                 bad(from " may not use " home(target))
             edges++
@@ -140,7 +140,7 @@ must_fail() {
 must_fail src/base/planted.h '#include "sys/file.h"' 'base may not use sys'
 must_fail src/base/planted.c '#include "../sys/file.h"' 'base may not use sys'
 must_fail src/format/planted.c '#  include "sys/file.h"' 'format may not use sys'
-must_fail src/sys/planted.c '#include <format/layout.h>' 'sys may not use format'
+must_fail src/sys/planted.c '#include "format/layout.h"' 'sys may not use format'
 must_fail src/cli/planted.c '#include "base/bytes.h"' 'cli may not use base'
 must_fail src/log/planted.c '#include "../../tests/support/check.h"' 'no such file'
 must_fail src/planted/planted.c '#include <errno.h>' 'is not in src/layers.txt'
