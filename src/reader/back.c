@@ -75,6 +75,7 @@ static int trail_fill(struct trail *trail, struct held *held, const struct place
         if (trail->count >= TRAIL_MAX - 1)
             break;
     }
+    trail->next = trail->count;
     trail->held = held;
     return 0;
 }
@@ -82,6 +83,16 @@ static int trail_fill(struct trail *trail, struct held *held, const struct place
 static bool trail_covers(const struct trail *trail, const struct place *place)
 {
     return trail->held == place->held && place->at > trail->from && place->at <= trail->upto;
+}
+
+/* Going backward it is the one before that of last time; after steps forward it is looked for. */
+static const struct trail_entry *entry_before(struct trail *trail, uint64_t at)
+{
+    while (trail->next < trail->count && trail->entries[trail->next].offset < at)
+        trail->next++;
+    while (trail->next > 0 && trail->entries[trail->next - 1].offset >= at)
+        trail->next--;
+    return trail->next > 0 ? &trail->entries[trail->next - 1] : NULL;
 }
 
 /* The entry before the place in its segment; NULL: the place has moved back to where the trail began. */
@@ -104,12 +115,9 @@ static int trail_last(struct seglog_reader *r, const struct trail_entry **out)
         if (rc < 0)
             return rc;
     }
-    while (trail->count > 0 && trail->entries[trail->count - 1].offset >= r->place.at)
-        trail->count--;
-    if (trail->count > 0) {
-        *out = &trail->entries[trail->count - 1];
+    *out = entry_before(trail, r->place.at);
+    if (*out)
         return 0;
-    }
     r->place.at = trail->from;
     r->place.seq_rel = trail->from_seq_rel;
     return 0;

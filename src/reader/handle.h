@@ -86,6 +86,7 @@ struct trail {
     uint64_t from_seq_rel;
     uint64_t upto;
     size_t count;
+    size_t next; /* entries before the place, when last asked */
     struct trail_entry *entries;
 };
 

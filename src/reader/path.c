@@ -80,9 +80,11 @@ static int path_enter(struct seglog_reader *r, struct held *held, uint64_t base_
 {
     const int rc = held_settle(r, held, base_seq, epoch);
 
-    if (rc == 0)
-        place_at_start(&r->place, held);
-    return rc;
+    if (rc < 0)
+        return rc;
+    place_at_start(&r->place, held);
+    probe_reset(r); /* whoever comes this way again need not wait */
+    return 0;
 }
 
 int path_to(struct seglog_reader *r, uint64_t number)

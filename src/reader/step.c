@@ -141,6 +141,7 @@ static int damage_pass(struct seglog_reader *r, struct scan *scan)
     } else {
         return damage_stays(r, cause);
     }
+    probe_reset(r); /* we may come back here and must find it as quickly */
     if (first != seq && first >= place_seq(&r->place))
         return 0; /* all of it was reported while the end was open */
     return reader_report(r, SEGLOG_ECORRUPT, number, offset, first, place_seq(&r->place) - 1,
@@ -220,6 +221,7 @@ static int claim_pass(struct seglog_reader *r, const struct scan *behind,
         return 0;
     r->place.at = behind->at;
     r->place.seq_rel = behind->seq_rel;
+    probe_reset(r);
     return 0;
 }
 
