@@ -5,7 +5,8 @@
  * advice, and for as long as the descriptor is open, a child made by another thread would get a
  * reference to the description and keep the locks alive for as long as it runs: a crashed producer
  * that looks alive. So descriptors that are still open are listed, a fork waits while one is
- * being opened and mapped, and the child closes what is listed before its fork() returns.
+ * being opened and mapped, and the child closes what is listed before its fork() returns (until it
+ * has been run that far, the locks are held by it too).
  * A child made by a bare clone() or _Fork() keeps what is open at that time until it execs or exits.
  */
 #include "sys/owner.h"
