@@ -27,8 +27,9 @@ int file_open(int dirfd, const char *name, int flags, mode_t mode)
 {
     int fd;
 
+    /* Not to be kept waiting by a FIFO under one of our names; it changes nothing for real files. */
     do
-        fd = openat(dirfd, name, flags | O_CLOEXEC, mode);
+        fd = openat(dirfd, name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
     while (fd < 0 && errno == EINTR);
     return fd < 0 ? -errno : fd;
 }
