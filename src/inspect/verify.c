@@ -73,8 +73,9 @@ static int verify_gap(struct verify *v, size_t i, uint64_t number, struct chain_
 
     if (link->has_ended) /* spares: nothing was in them */
         return 0;
-    if (i >= v->chain.durable_end && !log_view_is_live(&v->view)) {
-        /* Names that a power cut took, and nothing behind them was ever durable. */
+    if (i >= v->chain.durable_end && link->has_number && (!link->has_seal || link->is_torn) &&
+        !log_view_is_live(&v->view)) {
+        /* Names that a power cut took: a seal would have made the next one durable. */
         link->has_ended = link->was_cut = true;
         tally->has_torn = true;
         tally->torn_offset = 0;

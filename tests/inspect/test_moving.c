@@ -1,0 +1,207 @@
+/*
+ * Info and verify while the log moves: appenders append, segments fill and are sealed, producers are
+ * killed. Never a false alarm, never a picture that does not hold together.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "inspect/collect.h"
+#include "support/check.h"
+#include "support/tmpdir.h"
+#include "sys/clock.h"
+
+#include <seglog/seglog.h>
+
+#define PRODUCERS 2
+#define LOOK_S    UINT64_C(4)
+
+static struct seglog_log *log_at(const char *dir)
+{
+    const struct seglog_log_options options = {.segment_size = 1u << 20,
+                                               .flags = SEGLOG_LOG_CREATE};
+    struct seglog_log *log = NULL;
+
+    cr_assert_ok(seglog_log_open(dir, &options, &log));
+    return log;
+}
+
+/* Append records of all sizes until killed; now and then abort, batch, or sync. */
+static void produce(const char *dir, unsigned seed)
+{
+    struct seglog_log *log = log_at(dir);
+    struct seglog_appender *appender;
+    char bytes[4000];
+
+    memset(bytes, 'a' + (int)seed, sizeof(bytes));
+    cr_assert_ok(seglog_appender_open(log, NULL, &appender));
+    for (unsigned i = 0;; i++) {
+        const struct seglog_record batch[3] = {
+            {.data = bytes, .len = i % 50}, {.data = bytes, .len = 9}, {.data = bytes}};
+        struct seglog_claim claim;
+        int rc = seglog_appender_append(appender, bytes, i * 7919 % sizeof(bytes), NULL);
+
+        if (rc == 0 && i % 5 == 0)
+            rc = seglog_appender_append_batch(appender, batch, 3, NULL);
+        if (rc == 0 && i % 11 == 0 && (rc = seglog_appender_claim(appender, i % 300, &claim)) == 0)
+            rc = i % 2 ? seglog_appender_abort(appender)
+                       : seglog_appender_commit(appender, &claim, i % 300 / 2);
+        if (i % 400 == 399)
+            (void)seglog_log_sync(log, NULL);
+        if (rc < 0) {
+            fprintf(stderr, "appending: %s\n", seglog_strerror(rc));
+            _exit(1);
+        }
+        if (i % 64 == 0)
+            clock_sleep_ns(1000000);
+    }
+}
+
+static void start(const char *dir, pid_t pids[PRODUCERS])
+{
+    for (unsigned i = 0; i < PRODUCERS; i++) {
+        pids[i] = fork();
+        cr_assert_geq(pids[i], 0);
+        if (pids[i] == 0)
+            produce(dir, i);
+    }
+}
+
+static void stop(pid_t pids[PRODUCERS])
+{
+    for (unsigned i = 0; i < PRODUCERS; i++) {
+        int status;
+
+        cr_assert_eq(kill(pids[i], SIGKILL), 0);
+        cr_assert_eq(waitpid(pids[i], &status, 0), pids[i]);
+        cr_assert(WIFSIGNALED(status), "a producer gave up");
+    }
+}
+
+static void expect_no_alarm(const char *dir)
+{
+    const struct collected c = collect(dir, 0);
+
+    cr_assert(c.rc == 0, "rc %d, segment %llu offset %llu lost %llu..%llu: %s", c.rc,
+              (unsigned long long)c.damage[0].segment, (unsigned long long)c.damage[0].offset,
+              (unsigned long long)c.damage[0].first_seq, (unsigned long long)c.damage[0].last_seq,
+              c.damage[0].cause);
+}
+
+static void expect_whole(const char *dir, struct seglog_info *info)
+{
+    uint64_t next = 0;
+
+    cr_assert_ok(seglog_info_read(dir, info));
+    cr_assert_leq(info->durable_seq, info->next_seq);
+    for (size_t i = 0; i < info->segment_count; i++) {
+        const struct seglog_segment_info *s = &info->segments[i];
+
+        cr_assert_eq(s->first_seq, next, "segment %zu begins at %llu, not %llu", i,
+                     (unsigned long long)s->first_seq, (unsigned long long)next);
+        cr_assert_leq(s->records + s->void_count, s->next_seq - s->first_seq);
+        cr_assert_geq(s->records + s->void_count + 3 * PRODUCERS, s->next_seq - s->first_seq);
+        next = s->next_seq;
+    }
+    cr_assert_eq(next, info->next_seq);
+}
+
+Test(moving, no_false_alarm_while_two_processes_append, .timeout = 120)
+{
+    char *dir = tmpdir_make();
+    uint64_t until;
+    uint64_t last = 0, durable = 0;
+    unsigned looks = 0;
+    pid_t pids[PRODUCERS];
+    struct seglog_info info;
+
+    cr_assert_ok(seglog_log_close(log_at(dir)));
+    start(dir, pids);
+    until = clock_monotonic_ns() + LOOK_S * 1000000000;
+    while (clock_monotonic_ns() < until) {
+        expect_no_alarm(dir);
+        expect_whole(dir, &info);
+        cr_assert_geq(info.next_seq, last);
+        cr_assert_geq(info.durable_seq, durable);
+        last = info.next_seq;
+        durable = info.durable_seq;
+        seglog_info_free(&info);
+        looks++;
+    }
+    cr_assert_ok(seglog_info_read(dir, &info));
+    cr_assert_eq(info.appenders, PRODUCERS);
+    cr_assert_gt(info.segment_count, 3);
+    seglog_info_free(&info);
+    stop(pids);
+    cr_assert_gt(looks, 3);
+    cr_assert_gt(last, 1000);
+
+    /* Killed in the middle of things: still sound, and nobody is there. */
+    expect_no_alarm(dir);
+    expect_whole(dir, &info);
+    cr_assert_eq(info.appenders, 0);
+    last = info.records;
+    seglog_info_free(&info);
+    cr_assert_eq(collect(dir, 0).report.records, last);
+
+    /* And after the next one has recovered it. */
+    cr_assert_ok(seglog_log_close(log_at(dir)));
+    expect_no_alarm(dir);
+    expect_whole(dir, &info);
+    cr_assert_eq(info.records, last);
+    cr_assert_eq(info.has_waiting_claim, 0);
+    seglog_info_free(&info);
+    tmpdir_remove(dir);
+}
+
+Test(moving, producers_that_die_and_come_again, .timeout = 120)
+{
+    char *dir = tmpdir_make();
+    pid_t pids[PRODUCERS];
+    struct seglog_info info;
+
+    cr_assert_ok(seglog_log_close(log_at(dir)));
+    for (unsigned round = 0; round < 12; round++) {
+        start(dir, pids);
+        for (unsigned i = 0; i < 3; i++) {
+            clock_sleep_ns(10000000);
+            expect_no_alarm(dir);
+            expect_whole(dir, &info);
+            seglog_info_free(&info);
+        }
+        stop(pids);
+        expect_no_alarm(dir);
+    }
+    tmpdir_remove(dir);
+}
+
+Test(moving, a_log_sealed_and_closed, .timeout = 60)
+{
+    char *dir = tmpdir_make();
+    struct seglog_log *log = log_at(dir);
+    struct seglog_appender *appender;
+    struct seglog_info info;
+
+    cr_assert_ok(seglog_appender_open(log, NULL, &appender));
+    for (unsigned i = 0; i < 1000; i++)
+        cr_assert_ok(seglog_appender_append(appender, "a record", 8, NULL));
+    expect_whole(dir, &info);
+    cr_assert_eq(info.appenders, 1);
+    cr_assert_eq(info.exclusive, 0);
+    cr_assert_eq(info.records, 1000);
+    cr_assert_eq(info.bytes, 8000);
+    seglog_info_free(&info);
+    cr_assert_ok(seglog_appender_close(appender));
+    cr_assert_ok(seglog_log_seal(log, UINT64_MAX));
+    expect_whole(dir, &info);
+    cr_assert_eq(info.segments[0].state, SEGLOG_SEGMENT_SEALED);
+    cr_assert_eq(info.durable_seq, 1000);
+    cr_assert_eq(info.appenders, 0);
+    seglog_info_free(&info);
+    cr_assert_ok(seglog_log_close(log));
+    expect_sound(dir, 1000);
+    tmpdir_remove(dir);
+}

@@ -1,0 +1,83 @@
+/*
+ * What the probe says of a place, and that it leaves nothing there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/check.h"
+#include "support/tmpdir.h"
+#include "sys/file.h"
+
+#include <seglog/inspect.h>
+
+static int count_name(void *context, const char *name)
+{
+    (void)name;
+    ++*(unsigned *)context;
+    return 0;
+}
+
+static unsigned names_in(const char *dir)
+{
+    unsigned count = 0;
+    const int fd = dir_open(dir);
+
+    cr_assert_ok(fd);
+    cr_assert_ok(dir_each(fd, count_name, &count));
+    file_close(fd);
+    return count;
+}
+
+Test(probe, a_directory_of_ours)
+{
+    char *dir = tmpdir_make();
+    struct seglog_probe probe;
+
+    cr_assert_status(seglog_probe(dir, &probe), 0);
+    cr_assert_eq(probe.writable, 1);
+    cr_assert_eq(probe.fallocate, 1);
+    cr_assert_eq(probe.ofd_locks, 1);
+    cr_assert_gt(probe.cpus, 0);
+    cr_assert_eq(probe.page_size, (uint64_t)sysconf(_SC_PAGESIZE));
+    cr_assert_gt(probe.nofile_limit, 0);
+    cr_assert_gt(probe.max_map_count, 0);
+    cr_assert_eq(probe.io_uring, probe.io_uring_status == 0);
+    cr_assert_leq(probe.io_uring_status, 0);
+    cr_assert_neq(probe.fs_name[0], 0);
+    cr_assert_eq(names_in(dir), 0);
+    tmpdir_remove(dir);
+}
+
+Test(probe, a_directory_that_cannot_be_written)
+{
+    char *dir = tmpdir_make();
+    struct seglog_probe probe;
+
+    cr_assert_eq(chmod(dir, 0555), 0);
+    if (geteuid() == 0 && seteuid(65534) != 0)
+        cr_skip_test("cannot become nobody");
+    cr_assert_status(seglog_probe(dir, &probe), 0);
+    cr_assert_eq(probe.writable, 0);
+    cr_assert_eq(probe.fallocate, 0);
+    cr_assert_eq(probe.ofd_locks, 0);
+    cr_assert_gt(probe.cpus, 0);
+    if (geteuid() != getuid())
+        cr_assert_eq(seteuid(getuid()), 0);
+    tmpdir_remove(dir);
+}
+
+Test(probe, the_current_directory)
+{
+    struct seglog_probe probe;
+
+    cr_assert_status(seglog_probe(NULL, &probe), 0);
+}
+
+Test(probe, no_such_directory)
+{
+    struct seglog_probe probe;
+
+    cr_assert_status(seglog_probe("/nonexistent/place", &probe), -ENOENT);
+}
