@@ -39,11 +39,9 @@ must_say_version() {
 "$cc" "$work/main.c" -o "$work/shared" $(pkg-config --cflags --libs seglog) "-Wl,-rpath,$libdir"
 must_say_version "$work/shared"
 
-mkdir "$work/archive"
-cp "$libdir/libseglog.a" "$work/archive"
 # shellcheck disable=SC2046
-"$cc" "$work/main.c" -o "$work/static" -L"$work/archive" \
-    $(pkg-config --static --cflags --libs seglog | sed "s|-L$libdir||")
+"$cc" "$work/main.c" -o "$work/static" \
+    $(pkg-config --static --cflags --libs seglog | sed 's/-lseglog/-l:libseglog.a/')
 must_say_version "$work/static"
 
 mkdir "$work/project"
