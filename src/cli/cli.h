@@ -1,0 +1,33 @@
+/*
+ * What every command of `seglog` shares: who it is, how much it talks, and where it is listed.
+ *
+ * A command is a function in a file of its own, cmd_<name>.c, and a line in the table of main.c. It
+ * sees the public headers of the library and nothing else of it.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+
+enum color_when { COLOR_AUTO = 0, COLOR_ALWAYS, COLOR_NEVER };
+
+/* One run of one command. */
+struct cli {
+    const char *command; /* "cat"; the name in every line on stderr */
+    bool creates;        /* makes what is missing: "no such directory" is then "cannot create" */
+    bool quiet;          /* -q: no notes, only failures */
+    bool verbose;        /* -v: details */
+    enum color_when color;
+};
+
+/* Each returns an exit status. argv[0] is the command's name. */
+int cmd_append(struct cli *cli, int argc, char **argv);
+int cmd_cat(struct cli *cli, int argc, char **argv);
+int cmd_create(struct cli *cli, int argc, char **argv);
+int cmd_doctor(struct cli *cli, int argc, char **argv);
+int cmd_info(struct cli *cli, int argc, char **argv);
+int cmd_seal(struct cli *cli, int argc, char **argv);
+int cmd_tail(struct cli *cli, int argc, char **argv);
+int cmd_verify(struct cli *cli, int argc, char **argv);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * seglog create: make a new log.
+ */
+#include "args.h"
+#include "fail.h"
+#include "parse.h"
+
+#include <seglog/log.h>
+
+#include <errno.h>
+
+enum { KEY_SEGMENT_SIZE = ARGS_KEY_FIRST, KEY_SYNC, KEY_MODE, KEY_FORCE };
+
+struct create {
+    const struct cli *cli;
+    const char *dir;
+    struct seglog_log_options options;
+};
+
+static const struct argp_option options[] = {
+    {"segment-size", KEY_SEGMENT_SIZE, "SIZE", 0,
+     "Size of a segment: a power of two from 64K to 1G (64M). A record is at most a quarter of it",
+     1},
+    {"sync", KEY_SYNC, "LEVEL", 0,
+     "What survives a power cut unasked: sealed (every full segment), none (nothing until "
+     "seglog seal). (sealed)",
+     1},
+    {"mode", KEY_MODE, "BITS", 0, "Permissions of the files (0640)", 1},
+    {"force", KEY_FORCE, NULL, 0, "Accept a network file system", 1},
+    {0},
+};
+
+static const char *check_segment_size(const char *text, uint64_t *out)
+{
+    uint64_t size;
+    const char *why = parse_size(text, &size);
+
+    if (why)
+        return why;
+    if (size < SEGLOG_SEGMENT_SIZE_MIN || size > SEGLOG_SEGMENT_SIZE_MAX || (size & (size - 1)))
+        return "a segment is a power of two from 64K to 1G";
+    *out = size;
+    return NULL;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct create *create = state->input;
+    const struct cli *cli = create->cli;
+    struct seglog_log_options *log = &create->options;
+
+    switch (key) {
+    case KEY_SEGMENT_SIZE:
+        return args_check(cli, "--segment-size", arg, check_segment_size(arg, &log->segment_size));
+    case KEY_SYNC:
+        return args_check(cli, "--sync", arg, args_sync(arg, &log->sync));
+    case KEY_MODE:
+        return args_check(cli, "--mode", arg, parse_mode(arg, &log->mode));
+    case KEY_FORCE:
+        log->flags |= SEGLOG_LOG_FORCE_FS;
+        return 0;
+    case ARGP_KEY_ARG:
+        return args_take_place(cli, &create->dir, arg);
+    case ARGP_KEY_END:
+        return create->dir ? 0 : args_no_place(cli, "DIR");
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "DIR",
+    .doc = "Make a new log in a directory that is missing or empty."
+           "\v"
+           "Cut half way it is as if never begun, and may be called again.\n"
+           "\n"
+           "Exit status: 0 done, 2 usage, 69 a network file system, 73 a log or other files lie "
+           "there, or there is no room, 77 permission.\n"
+           "\n"
+           "Examples:\n"
+           "  seglog create /var/tmp/events\n"
+           "  seglog create /var/tmp/frames --segment-size 1G --sync none",
+};
+
+int cmd_create(struct cli *cli, int argc, char **argv)
+{
+    struct create create = {.cli = cli};
+    int rc = args_parse(cli, &argp, argc, argv, &create);
+
+    if (rc != ARGS_RUN)
+        return rc;
+    rc = seglog_log_create(create.dir, &create.options);
+    if (rc < 0)
+        return fail_status(cli, create.dir, rc);
+    detail(cli, "%s: created", create.dir);
+    return 0;
+}

@@ -1,0 +1,213 @@
+/*
+ * seglog doctor: what this machine offers to a log, and what a missing thing means.
+ */
+#include "args.h"
+#include "fail.h"
+#include "report.h"
+
+#include <seglog/inspect.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { KEY_JSON = ARGS_KEY_FIRST };
+
+struct doctor {
+    const struct cli *cli;
+    const char *place;
+    bool json;
+};
+
+static const struct argp_option options[] = {
+    {"json", KEY_JSON, NULL, 0, "One JSON object", 1},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct doctor *doctor = state->input;
+
+    switch (key) {
+    case KEY_JSON:
+        doctor->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        return args_take_place(doctor->cli, &doctor->place, arg);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "[PLACE]",
+    .doc = "Say what this machine, and the file system of PLACE, offer to a log."
+           "\v"
+           "PLACE is a directory, the current one if it is left out.\n"
+           "\n"
+           "Exit status: 0 a log can live there, 66 no such directory, 69 no log can live there.\n"
+           "\n"
+           "Examples:\n"
+           "  seglog doctor /var/tmp\n"
+           "  seglog doctor --json /dev/shm | jq .ok",
+};
+
+/* A log needs these; all else has a fallback. */
+static bool can_live(const struct seglog_probe *probe)
+{
+    return probe->fs_ok && (!probe->writable || probe->ofd_locks);
+}
+
+/* ---- text ------------------------------------------------------------------------------------- */
+
+struct finding {
+    const char *name;
+    bool good;
+    const char *have; /* what it gives */
+    const char *lack; /* what its absence means */
+};
+
+static void print_finding(const struct finding *finding, bool color)
+{
+    const char *mark = finding->good ? "yes" : "no";
+    const char *paint = !color ? "" : finding->good ? "\033[32m" : "\033[33m";
+
+    printf("%-20s %s%-4s%s %s\n", finding->name, paint, mark, color ? "\033[0m" : "",
+           finding->good ? finding->have : finding->lack);
+}
+
+static void print_place(const struct seglog_probe *probe, bool color)
+{
+    const struct finding findings[] = {
+        {"local file system", probe->fs_ok, "mappings are coherent",
+         "a network or FUSE file system: refused, unless --force is given"},
+        {"keeps data", !probe->fs_volatile, "a sync survives a power cut",
+         "a power cut empties it: nothing here is durable"},
+        {"reserves room", probe->fs_reserves, "a full disk is an error, never a crash",
+         "a full disk may kill appenders with SIGBUS: keep room free"},
+        {"fallocate", probe->fallocate, "segments are prepared quickly",
+         "cannot be used or tried here: segments are prepared by writing"},
+        {"locks that end", probe->ofd_locks, "dead producers are recognised at once",
+         "dead producers cannot be recognised: no log can be appended to"},
+        {"writable", probe->writable, "logs can be made and appended to", "for reading only"},
+    };
+
+    for (size_t i = 0; i < sizeof(findings) / sizeof(findings[0]); i++)
+        print_finding(&findings[i], color);
+}
+
+static void print_machine(const struct seglog_probe *probe, bool color)
+{
+    char why[96];
+    const struct finding findings[] = {
+        {"checksums by CPU", probe->crc32c_hardware, "CRC-32C by instruction",
+         "CRC-32C by table: several times slower"},
+        {"membarrier", probe->membarrier, "appending needs no fence for sleeping readers",
+         "every append pays a fence of some ns"},
+        {"populate by advice", probe->populate_write, "segments are mapped ahead of need",
+         "kernel older than 5.14: pages are touched one by one"},
+        {"boot id", probe->boot_id, "a crash of a process and a power cut are told apart",
+         "no /proc: after every restart the log is checked as after a power cut"},
+        {"io_uring", probe->io_uring, "allowed", why},
+        {"huge pages", probe->huge_page_size && probe->huge_pages_total, "reserved",
+         "none reserved; logs do not need them"},
+    };
+
+    snprintf(why, sizeof(why), "%s; not needed, plain calls are used",
+             seglog_strerror(probe->io_uring_status));
+    for (size_t i = 0; i < sizeof(findings) / sizeof(findings[0]); i++)
+        print_finding(&findings[i], color);
+}
+
+static void print_limit(const char *name, uint64_t value, const char *meaning)
+{
+    if (value == UINT64_MAX)
+        printf("%-20s %-12s %s\n", name, "no limit", meaning);
+    else
+        printf("%-20s %-12" PRIu64 " %s\n", name, value, meaning);
+}
+
+static void print_probe(const struct cli *cli, const char *place, const struct seglog_probe *probe)
+{
+    const bool color = color_on(cli, STDOUT_FILENO);
+    char room[REPORT_SIZE_LEN];
+
+    report_size(probe->free_bytes, room);
+    printf("%s: %.*s, %s free\n", place, (int)sizeof(probe->fs_name), probe->fs_name, room);
+    print_place(probe, color);
+    printf("\nthis machine: %" PRIu32 " processors, pages of %" PRIu64 " bytes\n", probe->cpus,
+           probe->page_size);
+    print_machine(probe, color);
+    printf("\n");
+    print_limit("open files", probe->nofile_limit, "a reader holds one for each segment in use");
+    print_limit("mappings", probe->max_map_count, "vm.max_map_count; one for each segment in use");
+    print_limit("locked memory", probe->memlock_limit, "bytes");
+    printf("\n%s\n", !can_live(probe)     ? "No log can live here."
+                     : !probe->writable   ? "A log that is here can be read."
+                     : probe->fs_volatile ? "A log can live here, until the power fails."
+                                          : "A log can live here.");
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------- */
+
+static json_t *probe_json(const struct seglog_probe *probe)
+{
+    json_t *object = json_object();
+    char name[sizeof(probe->fs_name) + 1];
+
+    snprintf(name, sizeof(name), "%.*s", (int)sizeof(probe->fs_name), probe->fs_name);
+    report_flag(object, "ok", can_live(probe));
+    report_text(object, "file_system", name);
+    report_flag(object, "fs_ok", probe->fs_ok);
+    report_flag(object, "volatile", probe->fs_volatile);
+    report_flag(object, "reserves", probe->fs_reserves);
+    report_flag(object, "fallocate", probe->fallocate);
+    report_flag(object, "ofd_locks", probe->ofd_locks);
+    report_flag(object, "writable", probe->writable);
+    report_number(object, "free_bytes", probe->free_bytes);
+    report_flag(object, "crc32c_hardware", probe->crc32c_hardware);
+    report_flag(object, "membarrier", probe->membarrier);
+    report_flag(object, "populate_write", probe->populate_write);
+    report_flag(object, "boot_id", probe->boot_id);
+    report_flag(object, "io_uring", probe->io_uring);
+    if (probe->io_uring)
+        json_object_set_new(object, "io_uring_why_not", json_null());
+    else
+        report_text(object, "io_uring_why_not", seglog_status_name(probe->io_uring_status));
+    report_number(object, "cpus", probe->cpus);
+    report_number(object, "page_size", probe->page_size);
+    report_number(object, "huge_page_size", probe->huge_page_size);
+    report_number(object, "huge_pages_total", probe->huge_pages_total);
+    report_number(object, "nofile_limit", probe->nofile_limit);
+    report_number(object, "max_map_count", probe->max_map_count);
+    report_number(object, "memlock_limit", probe->memlock_limit); /* null: none */
+    return object;
+}
+
+int cmd_doctor(struct cli *cli, int argc, char **argv)
+{
+    struct doctor doctor = {.cli = cli};
+    struct seglog_probe probe;
+    int rc = args_parse(cli, &argp, argc, argv, &doctor);
+
+    if (rc != ARGS_RUN)
+        return rc;
+    rc = seglog_probe(doctor.place, &probe);
+    if (rc < 0)
+        return fail_text(cli, fail_exit_of(cli, rc), doctor.place ? doctor.place : ".", "%s",
+                         seglog_strerror(rc));
+    rc = 0;
+    if (doctor.json)
+        rc = report_print(cli, probe_json(&probe));
+    else
+        print_probe(cli, doctor.place ? doctor.place : ".", &probe);
+    if (rc == 0)
+        rc = report_flush(cli);
+    if (rc == 0 && !can_live(&probe))
+        rc = fail_text(cli, EX_UNAVAILABLE, doctor.place ? doctor.place : ".",
+                       "no log can live here; choose a local file system");
+    return rc;
+}

@@ -1,0 +1,75 @@
+/*
+ * seglog tail: print the last records, and follow.
+ */
+#include "fail.h"
+#include "scan.h"
+
+#include <errno.h>
+
+enum { KEY_CURSOR = ARGS_KEY_FIRST + 0x100 };
+
+static const struct argp_option options[] = {
+    {"follow", 'f', NULL, 0, "Go on printing as records are appended, until stopped", 1},
+    {"cursor", KEY_CURSOR, "NAME", OPTION_HIDDEN, NULL, 1},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct selection *sel = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = sel;
+        return 0;
+    case 'f':
+        sel->follow = true;
+        return 0;
+    case KEY_CURSOR:
+        fail_later(sel->cli, "--cursor");
+        return ARGS_SAID;
+    case ARGP_KEY_ARG:
+        return args_take_place(sel->cli, &sel->dir, arg);
+    case ARGP_KEY_END:
+        if (sel->follow && sel->reverse) {
+            fail_usage(sel->cli, "--reverse", "what is to come cannot be followed backward");
+            return ARGS_SAID;
+        }
+        return sel->dir ? 0 : args_no_place(sel->cli, "DIR");
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child children[] = {{.argp = &select_argp}, {0}};
+
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .children = children,
+    .args_doc = "DIR",
+    .doc = "Print the last 10 records of a log, and follow it with -f."
+           "\v"
+           "-n N prints the last N instead. With --from and no -n everything from that place on is "
+           "printed; --to ends before its place, also when following. With --tag or --grep, "
+           "only matching records are counted.\n"
+           "\n"
+           "SIGINT or SIGTERM ends -f in order, with exit status 0. Otherwise: 0 done, 1 no record "
+           "printed, 65 damage was met, 66 no log there.\n"
+           "\n"
+           "Examples:\n"
+           "  seglog tail /var/tmp/events\n"
+           "  seglog tail -f -n 0 /var/tmp/events\n"
+           "  seglog tail -f /var/tmp/events --from @-5m --tag 7 -o json",
+};
+
+int cmd_tail(struct cli *cli, int argc, char **argv)
+{
+    struct selection sel = {.cli = cli};
+    int rc = args_parse(cli, &argp, argc, argv, &sel);
+
+    if (rc == ARGS_RUN)
+        rc = scan_tail(&sel);
+    select_free(&sel);
+    return rc;
+}

@@ -1,0 +1,87 @@
+/*
+ * The command `seglog`: a table of commands.
+ */
+#include "args.h"
+#include "cli.h"
+#include "fail.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    int (*run)(struct cli *cli, int argc, char **argv);
+    bool creates;
+    const char *help;
+};
+
+static const struct command command_table[] = {
+    {"create", cmd_create, true, "make a new log"},
+    {"append", cmd_append, true, "append records from files or stdin"},
+    {"cat", cmd_cat, false, "print records"},
+    {"tail", cmd_tail, false, "print the last records, and follow"},
+    {"info", cmd_info, false, "what is in a log"},
+    {"verify", cmd_verify, false, "check every checksum"},
+    {"seal", cmd_seal, false, "seal the active segment now"},
+    {"doctor", cmd_doctor, false, "what this machine offers"},
+};
+
+/* Known names that this release has no command for yet. */
+static const char *const later_table[] = {
+    "config", "salvage", "archive", "trim",  "cursor", "export",
+    "import", "stat",    "top",     "bench", "ring",
+};
+
+#define COUNT(array_) (sizeof(array_) / sizeof((array_)[0]))
+
+static int usage(FILE *to)
+{
+    fputs("Usage: seglog COMMAND [OPTIONS] DIR [ARGS]\n"
+          "Append-only event logs in mapped segments.\n\n",
+          to);
+    for (size_t i = 0; i < COUNT(command_table); i++)
+        fprintf(to, "  %-8s %s\n", command_table[i].name, command_table[i].help);
+    fputs("\n"
+          "  seglog COMMAND --help    options and examples of a command\n"
+          "  seglog --version\n"
+          "\n"
+          "Examples:\n"
+          "  dmesg | seglog append /var/tmp/events\n"
+          "  seglog cat /var/tmp/events --from -10 -o json\n"
+          "  seglog tail -f /var/tmp/events\n"
+          "\n"
+          "Exit status: 0 done, 1 found nothing or found damage, 2 usage, 65 bad data,\n"
+          "66 no such input, 69 unavailable, 73 cannot create, 74 I/O error, 75 try again,\n"
+          "77 permission.\n",
+          to);
+    return fflush(to) == 0 ? 0 : EX_IOERR;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = {.command = ""};
+    const char *name = argc > 1 ? argv[1] : NULL;
+
+    if (!name)
+        return fail_usage(&cli, "COMMAND", "which one? It is missing");
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return usage(stdout);
+    if (strcmp(name, "--version") == 0) {
+        args_print_version();
+        return fflush(stdout) == 0 ? 0 : EX_IOERR;
+    }
+    for (size_t i = 0; i < COUNT(command_table); i++) {
+        const struct command *command = &command_table[i];
+
+        if (strcmp(name, command->name) != 0)
+            continue;
+        cli.command = command->name;
+        cli.creates = command->creates;
+        return command->run(&cli, argc - 1, argv + 1);
+    }
+    for (size_t i = 0; i < COUNT(later_table); i++) {
+        if (strcmp(name, later_table[i]) == 0)
+            return fail_later(&cli, name);
+    }
+    return fail_usage(&cli, name, "no such %s", *name == '-' ? "option" : "command");
+}

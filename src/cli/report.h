@@ -1,0 +1,29 @@
+/*
+ * Reports: JSON objects and numbers for people.
+ */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include "cli.h"
+#include "stamp.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+#define REPORT_SIZE_LEN 24
+
+/* "64.0 MiB". */
+void report_size(uint64_t bytes, char out[REPORT_SIZE_LEN]);
+
+void report_number(json_t *object, const char *key, uint64_t value);
+void report_flag(json_t *object, const char *key, uint32_t value);
+void report_text(json_t *object, const char *key, const char *value);
+void report_time(json_t *object, const char *key, uint64_t time_ns, bool known);
+
+/* Print the object on a line of its own, and free it. returns 0 or an exit status */
+int report_print(const struct cli *cli, json_t *object);
+
+/* Flush stdout. returns 0 or an exit status */
+int report_flush(const struct cli *cli);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * Which records to print and how: the options that `cat` and `tail` share.
+ */
+#ifndef CLI_SELECT_H
+#define CLI_SELECT_H
+
+#include "args.h"
+#include "output.h"
+
+#include <seglog/reader.h>
+
+#include <regex.h>
+
+struct selection {
+    const struct cli *cli;
+    const char *dir;
+    struct seglog_place from; /* zero: the first record */
+    struct seglog_place to;   /* with has_to */
+    bool has_from;
+    bool has_to;
+    bool has_count;
+    bool has_tag;
+    bool reverse;
+    bool follow;
+    uint32_t flags; /* SEGLOG_READER_* */
+    uint32_t tag;
+    uint64_t count;
+    const char *grep; /* NULL: no pattern */
+    bool grep_plain;  /* the pattern is a plain string */
+    regex_t regex;
+    enum output_form form;
+    const char *format;
+};
+
+/* To be a child of the command's argp, with a struct selection (its cli set) as input. */
+extern const struct argp select_argp;
+
+/* -f FORMAT of `cat`. */
+void select_format(struct selection *sel, const char *format);
+
+/* true: the payload matches --grep, or there is none. */
+bool select_matches(const struct selection *sel, const struct seglog_view *view);
+
+void select_free(struct selection *sel);
+
+#endif
