@@ -60,7 +60,10 @@ struct seglog_log {
 
     pthread_mutex_t seal_lock; /* one sealer in this process; below is its state */
     uint64_t seal_next;        /* the first segment not known to be sealed */
-    struct stuck_claim stuck;
+    uint64_t sealed;           /* segments that this handle has sealed */
+    /* Each way has its own: two claims met in turn would make each other look new. */
+    struct stuck_claim stuck_seal;
+    struct stuck_claim stuck_head;
 };
 
 /* The claim an appender has open, if any. */
@@ -146,8 +149,10 @@ int log_resolve_head(struct seglog_log *log, bool reap);
 /* ---- seal.c, sync.c ---------------------------------------------------------------------------- */
 /* Seal what is full. The number sealed; -EBUSY: an open claim is in the way; poisons on failure. */
 int log_seal_full(struct seglog_log *log);
-/* Make the claim at offset void if its producer is dead or past the deadline. 1 done, 0 not. */
-int log_reap_claim(struct seglog_log *log, const struct segment *seg, uint64_t offset);
+/* Make the claim at offset void if its producer is dead or past the deadline. 1 done, 0 not.
+ * stuck: what stood in this caller's way before. */
+int log_reap_claim(struct seglog_log *log, const struct segment *seg, uint64_t offset,
+                   struct stuck_claim *stuck);
 /* No later append or sync succeeds, in any process. */
 void log_poison(struct seglog_log *log, int status);
 /* Raise the durable number that everybody can see. */

@@ -38,10 +38,9 @@ void log_durable_raise(struct seglog_log *log, uint64_t seq)
 
 /* Has this very claim been open past the deadline that the user of this handle set? */
 static bool claim_overdue(struct seglog_log *log, const struct segment *seg, uint64_t offset,
-                          uint64_t word, const struct word_facts *facts)
+                          uint64_t word, const struct word_facts *facts, struct stuck_claim *stuck)
 {
     const struct live_slot *slot = &log->view.live->slots[facts->slot];
-    struct stuck_claim *stuck = &log->stuck;
     const uint64_t now = clock_monotonic_ns();
 
     if (log->evict_after_ns == 0 || !log_view_is_live(&log->view))
@@ -57,7 +56,8 @@ static bool claim_overdue(struct seglog_log *log, const struct segment *seg, uin
     return now - stuck->since_ns >= log->evict_after_ns;
 }
 
-int log_reap_claim(struct seglog_log *log, const struct segment *seg, uint64_t offset)
+int log_reap_claim(struct seglog_log *log, const struct segment *seg, uint64_t offset,
+                   struct stuck_claim *stuck)
 {
     struct word_facts facts;
     uint64_t word;
@@ -73,7 +73,7 @@ int log_reap_claim(struct seglog_log *log, const struct segment *seg, uint64_t o
     if (facts.state != WORD_CLAIMED)
         return 1;
     if (log_view_claim(&log->view, seg, &facts) == CLAIM_WAIT &&
-        !claim_overdue(log, seg, offset, word, &facts))
+        !claim_overdue(log, seg, offset, word, &facts, stuck))
         return 0;
     rc = segment_abort_claim(log->view.dirfd, seg, offset, word);
     if (rc < 0)
@@ -132,7 +132,7 @@ static int seal_opened(struct seglog_log *log, struct segment *seg)
     for (;;) {
         rc = segment_seal(seg, &order, &footer, &trouble);
         if (rc == -EBUSY) {
-            rc = log_reap_claim(log, seg, trouble.busy);
+            rc = log_reap_claim(log, seg, trouble.busy, &log->stuck_seal);
             if (rc == 0)
                 return -EBUSY;
             if (rc == 1)
@@ -200,6 +200,7 @@ static int seal_in_order(struct seglog_log *log)
         if (rc < 0)
             return rc;
         sealed += rc;
+        log->sealed += (uint64_t)rc;
         log->seal_next++;
     }
 }
@@ -244,23 +245,35 @@ static int roll_allowed(struct seglog_log *log)
     return rc;
 }
 
+/* The helper may be at it, too, and a seal that must wait has sealed what lies before. */
+static uint64_t sealed_so_far(struct seglog_log *log)
+{
+    uint64_t sealed;
+
+    pthread_mutex_lock(&log->seal_lock);
+    sealed = log->sealed;
+    pthread_mutex_unlock(&log->seal_lock);
+    return sealed;
+}
+
 int seglog_log_seal(struct seglog_log *log, uint64_t timeout_ns)
 {
     const uint64_t start = clock_monotonic_ns();
-    int sealed = 0;
+    uint64_t before;
     int rc;
 
     if (*log->guard != 1)
         return SEGLOG_EFORKED;
     if (atomic_load_explicit(&log->view.live->attention, memory_order_relaxed) & ATTENTION_POISON)
         return SEGLOG_EPOISONED;
+    before = sealed_so_far(log);
     rc = roll_allowed(log);
     if (rc < 0)
         return rc;
     for (;;) {
         rc = log_seal_full(log);
         if (rc >= 0)
-            return sealed + rc;
+            return (int)(sealed_so_far(log) - before);
         if (rc != -EBUSY)
             return rc;
         if (clock_monotonic_ns() - start >= timeout_ns)

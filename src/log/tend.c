@@ -49,7 +49,7 @@ int log_resolve_head(struct seglog_log *log, bool reap)
             break;
         rc = 1;
         if (facts.state == WORD_CLAIMED)
-            rc = reap ? log_reap_claim(log, ls->seg, at) : 0;
+            rc = reap ? log_reap_claim(log, ls->seg, at, &log->stuck_head) : 0;
         if (rc == 1) {
             at += facts.span;
             seq_rel += facts.count;
