@@ -296,8 +296,7 @@ static_assert(offsetof(struct segment_footer, crc) == 4092, "FORMAT: footer");
 
 #define LIVE_SLOTS 1024u
 
-#define ATTENTION_SLEEPER 1u /* somebody sleeps on `wake` */
-#define ATTENTION_POISON  2u /* a sync failed */
+#define ATTENTION_POISON 2u /* a sync failed */
 
 #define SLOT_FREE      0u
 #define SLOT_SHARED    1u
@@ -320,9 +319,11 @@ struct live_file {
     struct boot_mark boot;  /* of this file */
     _Atomic uint64_t ready; /* 1 once the first opener has recovered */
     uint8_t zero0[56];
-    /* Line 128: read by every append; written when somebody goes to sleep, or poisons. */
+    /* Line 128: read by every append; written when somebody goes to sleep, is woken, or poisons. */
     _Atomic uint32_t attention; /* ATTENTION_* */
-    uint8_t zero1[60];
+    _Atomic uint32_t waiters;   /* readers that went to sleep on `wake`, ever */
+    _Atomic uint32_t served;    /* how many of them have been woken; may lag, never lead */
+    uint8_t zero1[52];
     /* Line 192: the word that sleepers wait on. */
     _Atomic uint32_t wake;
     uint8_t zero2[60];
@@ -339,6 +340,8 @@ struct live_file {
 static_assert(offsetof(struct live_file, boot) == 24, "FORMAT: live");
 static_assert(offsetof(struct live_file, ready) == 64, "FORMAT: live");
 static_assert(offsetof(struct live_file, attention) == 128, "FORMAT: live");
+static_assert(offsetof(struct live_file, waiters) == 132, "FORMAT: live");
+static_assert(offsetof(struct live_file, served) == 136, "FORMAT: live");
 static_assert(offsetof(struct live_file, wake) == 192, "FORMAT: live");
 static_assert(offsetof(struct live_file, durable_seq) == 256, "FORMAT: live");
 static_assert(offsetof(struct live_file, slots) == PAGE_BYTES, "FORMAT: live");

@@ -75,7 +75,7 @@ static inline int claim_publish(struct seglog_appender *ap, const struct open_cl
             rc = SEGLOG_EEVICTED;
         tail_hint(ap->tail, tail_word(ap->seq_rel, ap->at));
     }
-    if (__builtin_expect(sleep_check(ap->live, ap->fence) & ATTENTION_SLEEPER, 0))
+    if (__builtin_expect(sleep_check(ap->live, ap->fence), 0))
         sleep_wake(ap->live);
     return rc;
 }

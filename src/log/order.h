@@ -75,25 +75,31 @@ static inline void tail_hint(struct tail_page *tail, uint64_t word)
  * the load here either sees the announcement or comes before the fence, and then the sleeper sees
  * the word. Where membarrier is missing we fence ourselves.
  */
-static inline uint32_t sleep_check(const struct live_file *live, bool fence)
+static inline bool sleep_check(const struct live_file *live, bool fence)
 {
     if (fence)
         atomic_thread_fence(memory_order_seq_cst);
     else
         atomic_signal_fence(memory_order_seq_cst);
-    return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&live->attention,
-                                memory_order_relaxed);
+    return atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&live->waiters,
+                                memory_order_relaxed) !=
+           atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&live->served, memory_order_relaxed);
 }
 
-/* Wake all who sleep. The announcement is taken back first: a sleeper that was killed costs one
- * useless call, not one for each append. */
+/*
+ * Wake all who sleep. `served` follows only after the wake: a waker that is killed in between leaves
+ * the sleepers to the next one, and one that was slow sets it back, which costs a useless wake. A
+ * sleeper that was killed costs one such call, not one for each append.
+ */
 static inline void sleep_wake(struct live_file *live)
 {
-    if ((atomic_load_explicit(&live->attention, memory_order_relaxed) & ATTENTION_SLEEPER) == 0)
+    const uint32_t waiters = atomic_load_explicit(&live->waiters, memory_order_acquire);
+
+    if (waiters == atomic_load_explicit(&live->served, memory_order_relaxed))
         return;
-    atomic_fetch_and_explicit(&live->attention, ~ATTENTION_SLEEPER, memory_order_acq_rel);
     atomic_fetch_add_explicit(&live->wake, 1, memory_order_release);
     futex_wake_shared(&live->wake);
+    atomic_store_explicit(&live->served, waiters, memory_order_release);
 }
 
 #endif

@@ -155,7 +155,7 @@ int log_make_room(struct seglog_appender *ap, uint64_t span)
     rc = roll_store(ap->in->seg, &ap->at, &ap->seq_rel);
     if (rc == 0)
         rc = log_follow_roll(ap);
-    if (rc == 0 && (sleep_check(ap->live, ap->fence) & ATTENTION_SLEEPER))
+    if (rc == 0 && sleep_check(ap->live, ap->fence))
         sleep_wake(ap->live);
     log_table_put(ap->log, next);
     return rc;
@@ -201,7 +201,7 @@ int log_roll_active(struct seglog_log *log)
         rc = roll_store(ap->in->seg, &ap->at, &ap->seq_rel);
     if (rc == 0)
         rc = log_follow_roll(ap);
-    if (rc == 0 && (sleep_check(ap->live, ap->fence) & ATTENTION_SLEEPER))
+    if (rc == 0 && sleep_check(ap->live, ap->fence))
         sleep_wake(ap->live);
     if (next)
         log_table_put(log, next);

@@ -25,7 +25,7 @@ static int slot_clean_segment(struct seglog_log *log, uint64_t number, uint32_t 
         segment_open(log->view.dirfd, number, log->view.settings.uuid, SEGMENT_PREAD, &seg, NULL);
 
     if (rc < 0)
-        return rc == -ENOENT ? 0 : rc;
+        return rc;
     source_init(&src, seg);
     scan_begin(&scan, &src, false);
     while ((rc = scan_next(&scan, &frame)) != 0) {
@@ -60,9 +60,14 @@ static int slot_clean(struct seglog_log *log, uint32_t slot, uint32_t gen)
     pthread_mutex_lock(&log->lock);
     to = log->active->seg->facts.number;
     pthread_mutex_unlock(&log->lock);
-    /* Segments that others rolled to meanwhile hold nothing of a holder that was dead before. */
-    for (uint64_t n = from; rc == 0 && n <= to + 1; n++)
+    /* Others may have gone on since we last looked: up to the last segment there is. */
+    for (uint64_t n = from; rc == 0; n++) {
         rc = slot_clean_segment(log, n, slot, gen);
+        if (rc == -ENOENT && n > to)
+            return 0;
+        if (rc == -ENOENT) /* removed by retention */
+            rc = 0;
+    }
     return rc;
 }
 

@@ -80,8 +80,8 @@ static int sleep_registered(struct seglog_reader *r, const struct waiting *w)
     const uint32_t seen = atomic_load_explicit(&live->wake, memory_order_acquire);
     uint64_t until = w->deadline_ns;
 
-    /* ORDER attention.register -> attention.look (an appender, after it has published). */
-    atomic_fetch_or_explicit(&live->attention, ATTENTION_SLEEPER, memory_order_seq_cst);
+    /* ORDER sleep.announce <-> sleep.check (log/order.h): an appender, after it has published. */
+    atomic_fetch_add_explicit(&live->waiters, 1, memory_order_seq_cst);
     if (!barrier_all())
         atomic_thread_fence(memory_order_seq_cst);
     if (look_well(r) == 0)
