@@ -299,6 +299,10 @@ int seglog_log_close(struct seglog_log *log)
     if (log->appenders != 0)
         return -EBUSY;
     log_helper_stop(log);
+    /* What filled up and was not sealed in time: nobody else may be there to do it. */
+    if (log->view.settings.sync == SEGLOG_SYNC_SEALED &&
+        log->seal_next < log->active->seg->facts.number)
+        log_seal_full(log);
     /* The next to attach in this boot need not walk over what we did. */
     log_resolve_head(log, false);
     pthread_mutex_destroy(&log->lock);

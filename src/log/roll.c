@@ -78,7 +78,10 @@ static int appender_stand(struct seglog_appender *ap, struct log_segment *ls)
     return 0;
 }
 
-/* Make the successor of `seg` active: ROLL stands at relative number seq_rel. Idempotent. */
+/*
+ * Make the successor of `seg` active: ROLL stands at relative number seq_rel. Idempotent: processes
+ * may write the same bytes at once; within this one log->lock keeps the threads apart.
+ */
 static int activate_next(const struct segment *seg, uint64_t seq_rel, struct segment *next)
 {
     struct activation_facts act, have;
@@ -108,7 +111,9 @@ int log_follow_roll(struct seglog_appender *ap)
 
     if (rc < 0)
         return rc;
+    pthread_mutex_lock(&ap->log->lock);
     rc = activate_next(ap->in->seg, ap->seq_rel, next->seg);
+    pthread_mutex_unlock(&ap->log->lock);
     if (rc < 0) {
         log_table_put(ap->log, next);
         return rc;

@@ -104,41 +104,44 @@ int seglog_log_sync(struct seglog_log *log, uint64_t *durable_seq)
     return 0;
 }
 
+/* The number of the next record: walk to the end, following others who rolled. */
+static int find_next_seq(struct seglog_log *log, uint64_t *next_seq)
+{
+    struct activation_facts act;
+    struct log_segment *ls;
+    int rc;
+
+    pthread_mutex_lock(&log->lock);
+    ls = log->active;
+    ls->refs++;
+    pthread_mutex_unlock(&log->lock);
+    while ((rc = segment_activation(ls->seg, &act)) == 0) {
+        struct log_segment *next;
+        uint64_t at, seq_rel;
+
+        log_walk_start(ls->seg, &at, &seq_rel);
+        rc = log_walk(ls->seg, &at, &seq_rel);
+        if (rc < 0)
+            break;
+        *next_seq = act.base_seq + seq_rel;
+        if (rc == 0)
+            break;
+        rc = log_table_get(log, ls->seg->facts.number + 1, false, &next);
+        if (rc < 0)
+            break;
+        log_table_put(log, ls);
+        ls = next;
+    }
+    log_table_put(log, ls);
+    /* ROLL stands, and nobody has come to the next segment yet. */
+    return rc == -EAGAIN || rc == -ENOENT ? 0 : rc;
+}
+
 int seglog_log_progress(struct seglog_log *log, uint64_t *durable_seq, uint64_t *next_seq)
 {
     if (*log->guard != 1)
         return SEGLOG_EFORKED;
     if (durable_seq)
         *durable_seq = word_load(&log->view.live->durable_seq, memory_order_acquire);
-    if (next_seq) {
-        struct log_segment *ls;
-        struct activation_facts act;
-        uint64_t at, seq_rel;
-        int rc;
-
-        pthread_mutex_lock(&log->lock);
-        ls = log->active;
-        ls->refs++;
-        pthread_mutex_unlock(&log->lock);
-        /* Another process may have rolled: follow, as far as there is something to follow. */
-        while ((rc = segment_activation(ls->seg, &act)) == 0) {
-            struct log_segment *next;
-
-            log_walk_start(ls->seg, &at, &seq_rel);
-            rc = log_walk(ls->seg, &at, &seq_rel);
-            if (rc != 1)
-                break;
-            rc = log_table_get(log, ls->seg->facts.number + 1, false, &next);
-            if (rc < 0)
-                break;
-            log_table_put(log, ls);
-            ls = next;
-        }
-        if (rc == 0 || rc == -EAGAIN || rc == -ENOENT)
-            *next_seq = rc == -EAGAIN ? *next_seq : act.base_seq + seq_rel;
-        log_table_put(log, ls);
-        if (rc < 0 && rc != -EAGAIN && rc != -ENOENT)
-            return rc;
-    }
-    return 0;
+    return next_seq ? find_next_seq(log, next_seq) : 0;
 }
