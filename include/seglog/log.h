@@ -109,7 +109,8 @@ SEGLOG_API int seglog_log_open(const char *dir, const struct seglog_log_options 
 
 /*
  * Detach. Every appender of this handle must have been closed (else -EBUSY and nothing happens).
- * log may be NULL. Joins the helper thread.
+ * log may be NULL. Joins the helper thread and, at SEGLOG_SYNC_SEALED, seals what has filled up and
+ * nobody sealed yet: blocks on the disk then.
  */
 SEGLOG_API int seglog_log_close(struct seglog_log *log);
 
