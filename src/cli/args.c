@@ -169,7 +169,7 @@ int args_parse(struct cli *cli, const struct argp *argp, int argc, char **argv, 
         argp_help(&root, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, name);
     }
     if (rc == EALREADY)
-        return fflush(stdout) == 0 ? 0 : EX_IOERR;
+        return flush_stdout(cli);
     if (rc == ARGS_SAID)
         return EXIT_USAGE;
     if (rc == ENOMEM)

@@ -205,7 +205,7 @@ int cmd_doctor(struct cli *cli, int argc, char **argv)
     else
         print_probe(cli, doctor.place ? doctor.place : ".", &probe);
     if (rc == 0)
-        rc = report_flush(cli);
+        rc = flush_stdout(cli);
     if (rc == 0 && !can_live(&probe))
         rc = fail_text(cli, EX_UNAVAILABLE, doctor.place ? doctor.place : ".",
                        "no log can live here; choose a local file system");

@@ -230,5 +230,5 @@ int cmd_info(struct cli *cli, int argc, char **argv)
     else
         print_info(cli, args.dir, &info);
     seglog_info_free(&info);
-    return rc ? rc : report_flush(cli);
+    return rc ? rc : flush_stdout(cli);
 }

@@ -54,7 +54,7 @@ static const struct argp argp = {
            "printed; --to ends before its place, also when following. With --tag or --grep, "
            "only matching records are counted.\n"
            "\n"
-           "SIGINT or SIGTERM ends -f in order, with exit status 0. Otherwise: 0 done, 1 no record "
+           "Exit status: 0 done, also when SIGINT or SIGTERM ends -f, 1 no record "
            "printed, 65 damage was met, 66 no log there.\n"
            "\n"
            "Examples:\n"

@@ -186,7 +186,7 @@ static int verify_run(struct verify *verify)
         if (verify->json) {
             damage_json(verify, &damage);
             (void)report_print(verify->cli, report_json(verify, &report, false));
-            (void)report_flush(verify->cli);
+            (void)flush_stdout(verify->cli);
         }
         fail_text(verify->cli, EXIT_NOTHING, verify->dir, "%s: the log's own settings or structure",
                   seglog_strerror(rc));
@@ -201,7 +201,7 @@ static int verify_run(struct verify *verify)
     } else {
         print_report(verify, &report, rc == 0);
     }
-    exit_status = report_flush(verify->cli);
+    exit_status = flush_stdout(verify->cli);
     return exit_status ? exit_status : rc == 0 ? 0 : EXIT_NOTHING;
 }
 

@@ -196,6 +196,20 @@ int fail_later(const struct cli *cli, const char *what)
     return fail_text(cli, EXIT_USAGE, what, "not in this release");
 }
 
+int flush_stdout(const struct cli *cli)
+{
+    int error = 0;
+
+    if (fflush(stdout) != 0)
+        error = errno;
+    else if (ferror(stdout))
+        error = EIO; /* an earlier part failed, and why is forgotten */
+    if (error == 0 || error == EPIPE)
+        return 0;
+    return fail_text(cli, fail_exit_of(cli, -error), "standard output", "%s",
+                     seglog_strerror(-error));
+}
+
 void note(const struct cli *cli, const char *text, ...)
 {
     va_list args;

@@ -30,6 +30,9 @@ int fail_usage(const struct cli *cli, const char *what, const char *why, ...) FA
 /* Something that later releases have. returns EXIT_USAGE */
 int fail_later(const struct cli *cli, const char *what);
 
+/* Flush stdout and say it when that fails, unless its reader went away. returns 0 or an exit status */
+int flush_stdout(const struct cli *cli);
+
 /* A line that is no failure, left out with -q; and one that is shown with -v only. */
 void note(const struct cli *cli, const char *text, ...) FAIL_PRINTF(2);
 void detail(const struct cli *cli, const char *text, ...) FAIL_PRINTF(2);

@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "fail.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,13 +35,13 @@ static const char *const later_table[] = {
 
 #define COUNT(array_) (sizeof(array_) / sizeof((array_)[0]))
 
-static int usage(FILE *to)
+static int usage(const struct cli *cli)
 {
     fputs("Usage: seglog COMMAND [OPTIONS] DIR [ARGS]\n"
           "Append-only event logs in mapped segments.\n\n",
-          to);
+          stdout);
     for (size_t i = 0; i < COUNT(command_table); i++)
-        fprintf(to, "  %-8s %s\n", command_table[i].name, command_table[i].help);
+        printf("  %-8s %s\n", command_table[i].name, command_table[i].help);
     fputs("\n"
           "  seglog COMMAND --help    options and examples of a command\n"
           "  seglog --version\n"
@@ -53,8 +54,8 @@ static int usage(FILE *to)
           "Exit status: 0 done, 1 found nothing or found damage, 2 usage, 65 bad data,\n"
           "66 no such input, 69 unavailable, 73 cannot create, 74 I/O error, 75 try again,\n"
           "77 permission.\n",
-          to);
-    return fflush(to) == 0 ? 0 : EX_IOERR;
+          stdout);
+    return flush_stdout(cli);
 }
 
 int main(int argc, char **argv)
@@ -62,13 +63,16 @@ int main(int argc, char **argv)
     struct cli cli = {.command = ""};
     const char *name = argc > 1 ? argv[1] : NULL;
 
+    /* A reader that went away and a limit on file sizes are errors like others, not deaths. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (!name)
         return fail_usage(&cli, "COMMAND", "which one? It is missing");
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return usage(stdout);
+        return usage(&cli);
     if (strcmp(name, "--version") == 0) {
         args_print_version();
-        return fflush(stdout) == 0 ? 0 : EX_IOERR;
+        return flush_stdout(&cli);
     }
     for (size_t i = 0; i < COUNT(command_table); i++) {
         const struct command *command = &command_table[i];

@@ -5,8 +5,6 @@
 
 #include "fail.h"
 
-#include <seglog/status.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,12 +61,4 @@ int report_print(const struct cli *cli, json_t *object)
     puts(text);
     free(text);
     return 0;
-}
-
-int report_flush(const struct cli *cli)
-{
-    if (fflush(stdout) == 0 || errno == EPIPE)
-        return 0;
-    return fail_text(cli, fail_exit_of(cli, -errno), "standard output", "%s",
-                     seglog_strerror(-errno));
 }

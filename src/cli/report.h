@@ -23,7 +23,4 @@ void report_time(json_t *object, const char *key, uint64_t time_ns, bool known);
 /* Print the object on a line of its own, and free it. returns 0 or an exit status */
 int report_print(const struct cli *cli, json_t *object);
 
-/* Flush stdout. returns 0 or an exit status */
-int report_flush(const struct cli *cli);
-
 #endif

@@ -2,7 +2,7 @@
  * Being asked to stop: SIGINT and SIGTERM.
  *
  * The first one asks: the command finishes the record at hand and ends in order. The second one ends
- * the process at once. SIGPIPE is ignored, so that a reader who goes away is an EPIPE like another.
+ * the process at once.
  */
 #ifndef CLI_SIGNALS_H
 #define CLI_SIGNALS_H
