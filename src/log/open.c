@@ -36,9 +36,7 @@ static int ensure_file(const struct log_view *view, const char *name, uint64_t s
 
         rc = file_facts(fd, &facts);
         file_close(fd);
-        if (rc < 0 || facts.size == size)
-            return rc;
-        return SEGLOG_ECORRUPT;
+        return rc < 0 ? rc : facts.size == size ? 0 : SEGLOG_ECORRUPT;
     }
     if (fd != -ENOENT)
         return fd;
@@ -197,7 +195,8 @@ static int open_attached(struct seglog_log *log, const struct seglog_log_options
         rc = SEGLOG_EREADONLY;
     if (rc == 0)
         rc = ensure_file(&log->view, NAME_OWNERS, PAGE_BYTES);
-    if (rc < 0)
+    /* A power cut may have taken its size. Only the inode matters, and others may hold locks on it. */
+    if (rc < 0 && rc != SEGLOG_ECORRUPT)
         return rc;
     log_view_refresh(&log->view);
     log->fence = !barrier_register();

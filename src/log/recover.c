@@ -10,6 +10,7 @@
 #include "log/order.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 bool recover_has_later(const struct recovering *r, uint64_t number)
@@ -17,22 +18,35 @@ bool recover_has_later(const struct recovering *r, uint64_t number)
     return r->list.count > 0 && r->list.numbers[r->list.count - 1] > number;
 }
 
+/* Has the file of this segment a mark, whatever became of its header? 1, 0 or a status. */
+static int has_mark(const struct recovering *r, uint64_t number)
+{
+    static const uint64_t places[2] = {OFF_MARK0, OFF_MARK1};
+    char name[SEGMENT_NAME_BYTES];
+    int fd, rc = 0;
+
+    segment_name(number, name);
+    fd = file_open(r->log->view.dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        struct mark_slot slot;
+
+        rc = file_pread(fd, &slot, sizeof(slot), places[i]);
+        if (rc == 0)
+            rc = mark_is_whole(&slot);
+    }
+    file_close(fd);
+    return rc == -ENODATA ? 0 : rc;
+}
+
 int recover_later_is_durable(const struct recovering *r, uint64_t number)
 {
     for (size_t i = r->list.count; i-- > 0 && r->list.numbers[i] > number;) {
-        struct mark_facts mark;
-        struct segment *seg;
-        int rc = segment_open(r->log->view.dirfd, r->list.numbers[i], r->log->view.settings.uuid,
-                              SEGMENT_PREAD, &seg, NULL);
+        const int rc = has_mark(r, r->list.numbers[i]);
 
-        if (rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG)
-            continue;
-        if (rc < 0)
+        if (rc != 0)
             return rc;
-        rc = segment_mark(seg, &mark);
-        segment_close(seg);
-        if (rc != -EAGAIN)
-            return rc < 0 ? rc : 1;
     }
     return 0;
 }
@@ -312,7 +326,8 @@ static int recover_one(struct recovering *r)
 
         /* After a power cut a file that was never synced may lack its name or its first page. While
          * the boot lasts it may not. */
-        if (lost && (r->same_boot || recover_later_is_durable(r, r->number) != 0))
+        if (lost && (r->same_boot || has_mark(r, r->number) != 0 ||
+                     recover_later_is_durable(r, r->number) != 0))
             return rc == -ENOENT ? SEGLOG_EMISSING : rc;
         if (lost) {
             rc = all_unused_from(r, r->number);

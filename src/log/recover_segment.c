@@ -273,6 +273,11 @@ static int cold_dead_end(struct recovering *r, struct segment *seg, const struct
 
     if (rc < 0)
         return rc;
+    if (rc == 0) { /* where what is durable goes on cannot be told: no place to cut, nor to go on */
+        const int durable = recover_later_is_durable(r, seg->facts.number);
+        if (durable != 0)
+            return durable < 0 ? durable : SEGLOG_ECORRUPT;
+    }
     order.next_seq = rc == 1 ? next.base_seq : r->act.base_seq + mark->seq_rel;
     if (rc == 0)
         order.flags |= FOOTER_TORN;
