@@ -213,12 +213,15 @@ static void on_alarm(int signal)
 static void interrupted(const char *dir)
 {
     struct sigaction action = {.sa_handler = on_alarm};
-    const struct itimerval soon = {.it_value = {.tv_usec = 30000}};
+    const struct itimerval soon = {.it_value = {.tv_usec = 30000},
+                                   .it_interval = {.tv_usec = 30000}}; /* one may come too early */
+    const struct itimerval never = {.it_value = {0}};
     struct seglog_reader *reader = waiter_open(dir, SEGLOG_WAIT_SLEEP, 0);
 
     cr_assert_eq(sigaction(SIGALRM, &action, NULL), 0);
     cr_assert_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
     cr_assert_status(seglog_reader_wait(reader, UINT64_MAX), -EINTR);
+    cr_assert_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
     seglog_reader_close(reader);
 }
 
