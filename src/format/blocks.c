@@ -245,6 +245,12 @@ void mark_encode(struct mark_slot *slot, uint64_t generation, const struct mark_
     le32_put(&slot->crc, CRC_SPAN(slot, offsetof(struct mark_slot, crc)));
 }
 
+bool mark_is_whole(const struct mark_slot *slot)
+{
+    return memcmp(slot->magic, MAGIC_MARK, sizeof(slot->magic)) == 0 &&
+           CRC_SPAN(slot, offsetof(struct mark_slot, crc)) == le32_get(&slot->crc);
+}
+
 int mark_decode(const struct mark_slot *slot, const struct segment_facts *seg,
                 struct mark_facts *out)
 {
@@ -257,9 +263,7 @@ int mark_decode(const struct mark_slot *slot, const struct segment_facts *seg,
 
     if (bytes_are_zero(slot, sizeof(*slot)))
         return -EAGAIN;
-    if (memcmp(slot->magic, MAGIC_MARK, sizeof(slot->magic)) != 0 ||
-        le64_get(&slot->generation) != seg->generation ||
-        CRC_SPAN(slot, offsetof(struct mark_slot, crc)) != le32_get(&slot->crc))
+    if (!mark_is_whole(slot) || le64_get(&slot->generation) != seg->generation)
         return SEGLOG_ECORRUPT;
     if (facts.offset < seg->space.frames_off || facts.offset > seg->space.frames_end ||
         facts.offset % FRAME_ALIGN != 0 || facts.seq_rel > UINT32_MAX)

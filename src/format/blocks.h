@@ -90,6 +90,8 @@ void mark_encode(struct mark_slot *slot, uint64_t generation, const struct mark_
 /* 0; -EAGAIN: never written (all zero); SEGLOG_ECORRUPT */
 int mark_decode(const struct mark_slot *slot, const struct segment_facts *seg,
                 struct mark_facts *out);
+/* Is this some segment's mark? For segments whose header is lost. */
+bool mark_is_whole(const struct mark_slot *slot);
 
 void floor_encode(struct floor_slot *slot, const uint8_t uuid[16], const struct floor_facts *facts);
 /* 0; -EAGAIN: never written; SEGLOG_ECORRUPT */

@@ -1,0 +1,71 @@
+/*
+ * System calls that change files, counted. See steps.h.
+ */
+#include "log/steps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct steps steps;
+
+void steps_reset(void)
+{
+    atomic_store(&steps.count, 0);
+    atomic_store(&steps.die_at, 0);
+    atomic_store(&steps.fail, STEP_NONE);
+    atomic_store(&steps.skip, 0);
+    atomic_store(&steps.fallocates, 0);
+}
+
+/* true: this one is to fail, errno is set. */
+static int step(enum step kind)
+{
+    const uint64_t number = atomic_fetch_add(&steps.count, 1) + 1;
+
+    if (number == atomic_load(&steps.die_at))
+        (void)kill(getpid(), SIGKILL);
+    if ((atomic_load(&steps.fail) & kind) == 0)
+        return 0;
+    if (atomic_load(&steps.skip) > 0) {
+        atomic_fetch_sub(&steps.skip, 1);
+        return 0;
+    }
+    errno = atomic_load(&steps.fail_errno);
+    return 1;
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+    return step(STEP_PWRITE) ? -1 : syscall(SYS_pwrite64, fd, buf, n, offset);
+}
+
+int fdatasync(int fd)
+{
+    return step(STEP_SYNC) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+    return step(STEP_SYNC) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+    atomic_fetch_add(&steps.fallocates, 1);
+    return step(STEP_FALLOCATE) ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, len);
+}
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    return step(STEP_NAME) ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
+
+int unlinkat(int dir, const char *name, int flags)
+{
+    return step(STEP_NAME) ? -1 : (int)syscall(SYS_unlinkat, dir, name, flags);
+}
