@@ -55,10 +55,27 @@ static const struct argp argp = {
            "  seglog doctor --json /dev/shm | jq .ok",
 };
 
-/* A log needs these; all else has a fallback. */
-static bool can_live(const struct seglog_probe *probe)
+enum verdict { VERDICT_NONE, VERDICT_READ, VERDICT_VOLATILE, VERDICT_LIVE };
+
+/* true: place is a log that can be read. */
+static bool is_readable_log(const char *place)
 {
-    return probe->fs_ok && (!probe->writable || probe->ofd_locks);
+    struct seglog_reader *reader;
+
+    if (seglog_reader_open(place, NULL, &reader) < 0)
+        return false;
+    seglog_reader_close(reader);
+    return true;
+}
+
+/* What the place is good for. All that is not asked about here has a fallback. */
+static enum verdict judge(const char *place, const struct seglog_probe *probe)
+{
+    if (!probe->fs_ok)
+        return VERDICT_NONE;
+    if (!probe->writable || !probe->ofd_locks)
+        return is_readable_log(place) ? VERDICT_READ : VERDICT_NONE;
+    return probe->fs_volatile ? VERDICT_VOLATILE : VERDICT_LIVE;
 }
 
 /* ---- text ------------------------------------------------------------------------------------- */
@@ -130,8 +147,15 @@ static void print_limit(const char *name, uint64_t value, const char *meaning)
         printf("%-20s %-12" PRIu64 " %s\n", name, value, meaning);
 }
 
-static void print_probe(const struct cli *cli, const char *place, const struct seglog_probe *probe)
+static void print_probe(const struct cli *cli, const char *place, const struct seglog_probe *probe,
+                        enum verdict verdict)
 {
+    static const char *const words[] = {
+        [VERDICT_NONE] = "No log can live here.",
+        [VERDICT_READ] = "The log that is here can be read.",
+        [VERDICT_VOLATILE] = "A log can live here, until the power fails.",
+        [VERDICT_LIVE] = "A log can live here.",
+    };
     const bool color = color_on(cli, STDOUT_FILENO);
     char room[REPORT_SIZE_LEN];
 
@@ -145,21 +169,18 @@ static void print_probe(const struct cli *cli, const char *place, const struct s
     print_limit("open files", probe->nofile_limit, "a reader holds one for each segment in use");
     print_limit("mappings", probe->max_map_count, "vm.max_map_count; one for each segment in use");
     print_limit("locked memory", probe->memlock_limit, "bytes");
-    printf("\n%s\n", !can_live(probe)     ? "No log can live here."
-                     : !probe->writable   ? "A log that is here can be read."
-                     : probe->fs_volatile ? "A log can live here, until the power fails."
-                                          : "A log can live here.");
+    printf("\n%s\n", words[verdict]);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------- */
 
-static json_t *probe_json(const struct seglog_probe *probe)
+static json_t *probe_json(const struct seglog_probe *probe, enum verdict verdict)
 {
     json_t *object = json_object();
     char name[sizeof(probe->fs_name) + 1];
 
     snprintf(name, sizeof(name), "%.*s", (int)sizeof(probe->fs_name), probe->fs_name);
-    report_flag(object, "ok", can_live(probe));
+    report_flag(object, "ok", verdict != VERDICT_NONE);
     report_text(object, "file_system", name);
     report_flag(object, "fs_ok", probe->fs_ok);
     report_flag(object, "volatile", probe->fs_volatile);
@@ -191,23 +212,26 @@ int cmd_doctor(struct cli *cli, int argc, char **argv)
 {
     struct doctor doctor = {.cli = cli};
     struct seglog_probe probe;
+    enum verdict verdict;
     int rc = args_parse(cli, &argp, argc, argv, &doctor);
 
     if (rc != ARGS_RUN)
         return rc;
+    if (!doctor.place)
+        doctor.place = ".";
     rc = seglog_probe(doctor.place, &probe);
     if (rc < 0)
-        return fail_text(cli, fail_exit_of(cli, rc), doctor.place ? doctor.place : ".", "%s",
-                         seglog_strerror(rc));
+        return fail_text(cli, fail_exit_of(cli, rc), doctor.place, "%s", seglog_strerror(rc));
+    verdict = judge(doctor.place, &probe);
     rc = 0;
     if (doctor.json)
-        rc = report_print(cli, probe_json(&probe));
+        rc = report_print(cli, probe_json(&probe, verdict));
     else
-        print_probe(cli, doctor.place ? doctor.place : ".", &probe);
+        print_probe(cli, doctor.place, &probe, verdict);
     if (rc == 0)
         rc = flush_stdout(cli);
-    if (rc == 0 && !can_live(&probe))
-        rc = fail_text(cli, EX_UNAVAILABLE, doctor.place ? doctor.place : ".",
-                       "no log can live here; choose a local file system");
+    if (rc == 0 && verdict == VERDICT_NONE)
+        rc = fail_text(cli, EX_UNAVAILABLE, doctor.place, "no log can live here; choose %s",
+                       probe.fs_ok ? "a place that can be written" : "a local file system");
     return rc;
 }

@@ -503,6 +503,9 @@ int scan_tail(const struct selection *sel)
         scan.exit_status = fail_status(sel->cli, sel->dir, rc);
         return scan_end(&scan);
     }
+    if (sel->follow)
+        detail(sel->cli, "%s: following from record %llu", sel->dir,
+               (unsigned long long)scan.from_seq);
     if (sel->reverse)
         walk_backward(&scan, true, print_view);
     else
