@@ -23,13 +23,14 @@ for i in 1 2 3; do
     until_true stored log $i
     fact $? "record $i is there before the pipe says more"
 done
-printf 'begun' >&7
+printf 'whole\nbegun' >&7 # one write: when the first part is there, the second was read too
+until_true stored log 4
 kill -TERM $pid
 ends $pid
 exec 7>&-
 status_is 'SIGTERM ends append in order' 0
 is 'with totals, and the record at hand' "$(cat feed.err)" \
-    'appended 4 records, 23 bytes, first 0, last 3'
+    'appended 5 records, 28 bytes, first 0, last 4'
 is 'no byte that was read is lost' "$("$SEGLOG" tail -n 1 log)" begun
 
 feed log2 --count
