@@ -170,6 +170,16 @@ static int all_unused_from(const struct recovering *r, uint64_t number)
 
 /* ---- where to begin ------------------------------------------------------------------------- */
 
+/* Is this the very file that was sealed? Then what the footer says of syncs is true of it. */
+static bool is_original(const struct segment *seg)
+{
+    struct boot_mark mark;
+
+    return file_pread(seg->fd, &mark, sizeof(mark), OFF_TAIL + offsetof(struct tail_page, boot)) ==
+               0 &&
+           le64_get(&mark.dev) == seg->dev && le64_get(&mark.ino) == seg->ino;
+}
+
 /* Look for the newest sealed segment; the walk begins behind it. */
 static int find_start(struct recovering *r, const struct floor_facts *floor)
 {
@@ -195,6 +205,8 @@ static int find_start(struct recovering *r, const struct floor_facts *floor)
                                                .epoch = footer.epoch,
                                                .pred_generation = seg->facts.generation};
             r->after_cut = (footer.flags & FOOTER_TORN) != 0;
+            r->durable_seq = footer.next_seq;
+            r->is_copy = !is_original(seg);
         }
         segment_close(seg);
         if (rc == 0 || rc == SEGLOG_EREADONLY || rc == -EIO)
@@ -447,6 +459,8 @@ int log_recover(struct seglog_log *log)
     log->recovery.epoch = r.act.epoch;
     if (r.all_resolved)
         free_slots(log);
+    if (!r.is_copy)
+        log_durable_raise(log, r.durable_seq);
     /* ORDER ready.publish -> ready.observe (log_view_is_live): all of the above. */
     word_store(&log->view.live->ready, 1, memory_order_release);
     sleep_wake(log->view.live);

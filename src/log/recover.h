@@ -18,6 +18,8 @@ struct recovering {
     struct segment_list list;
     uint64_t number;             /* the segment to look at */
     struct activation_facts act; /* what follows for it from the segments before */
+    uint64_t durable_seq;        /* all numbers below it are in sealed segments */
+    bool is_copy;                /* nobody knows whether what is sealed ever was synced here */
     bool after_cut;    /* the one before was sealed at a cut: its successor has a new epoch */
     bool same_boot;    /* `live` is of this boot and inode */
     bool all_resolved; /* no claim of a dead producer is left anywhere */

@@ -53,30 +53,18 @@ int recover_is_zero(const struct segment *seg, uint64_t from, uint64_t to)
 
 /* ---- same boot ------------------------------------------------------------------------------ */
 
-/* Damage with nothing good behind it: seal around it, as far as anybody knows the numbers. */
-static int same_boot_dead_end(struct recovering *r, struct segment *seg, struct reading *rd)
+/*
+ * Damage with nothing good behind it: the log goes on in the next segment, as far as anybody knows
+ * the numbers. The seal comes in its turn, and takes the last number from there.
+ */
+static int same_boot_dead_end(struct recovering *r, struct segment *seg, const struct scan *scan)
 {
     const uint64_t hint = word_load(&segment_tail(seg)->tail, memory_order_relaxed);
-    struct activation_facts act = r->act;
-    struct seal_order order = {.end = rd->scan.at, .flags = FOOTER_DAMAGED, .activation = &act};
-    struct footer_facts footer;
-    struct seal_trouble trouble;
-    struct segment *file;
-    uint64_t next = act.base_seq + rd->scan.seq_rel;
-    int rc;
+    uint64_t seq_rel = scan->seq_rel;
 
-    if (tail_offset(hint) > rd->scan.at && tail_seq_rel(hint) > rd->scan.seq_rel)
-        next = act.base_seq + tail_seq_rel(hint);
-    order.next_seq = next;
-    rc = segment_open(r->log->view.dirfd, seg->facts.number, seg->facts.uuid, SEGMENT_PREAD_WRITE,
-                      &file, NULL);
-    if (rc < 0)
-        return rc;
-    rc = segment_seal(file, &order, &footer, &trouble);
-    segment_close(file);
-    if (rc < 0)
-        return rc;
-    r->act.base_seq = next;
+    if (tail_offset(hint) > scan->at && tail_seq_rel(hint) > seq_rel)
+        seq_rel = tail_seq_rel(hint);
+    r->act.base_seq += seq_rel;
     return RECOVER_ROLLED;
 }
 
@@ -97,7 +85,7 @@ int recover_segment_same_boot(struct recovering *r, struct segment *seg)
         if (rc == SEGLOG_ECORRUPT) {
             rc = scan_resync(&rd.scan, &lost);
             if (rc == 0)
-                return same_boot_dead_end(r, seg, &rd);
+                return same_boot_dead_end(r, seg, &rd.scan);
             if (rc == 1)
                 continue;
         }
@@ -180,6 +168,7 @@ static int cold_seal(struct recovering *r, struct segment *seg, struct seal_orde
         return rc;
     r->act.base_seq = footer.next_seq;
     r->act.pred_generation = seg->facts.generation;
+    r->durable_seq = footer.next_seq;
     return 0;
 }
 

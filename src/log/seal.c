@@ -26,6 +26,8 @@ void log_durable_raise(struct seglog_log *log, uint64_t seq)
     _Atomic uint64_t *word = &log->view.live->durable_seq;
     uint64_t seen = word_load(word, memory_order_relaxed);
 
+    if (log->view.fs.is_volatile)
+        return;
     while (seen < seq) {
         uint64_t expected = le_swap64(seen);
 
