@@ -113,7 +113,8 @@ static struct held *next_usable(struct seglog_reader *r, const struct onward *to
             continue;
         if (held_open(r, list->numbers[i], &held, NULL) < 0)
             continue;
-        if (held_activation(held, act) != 0 || act->base_seq < to->seq)
+        if (held_activation(held, act) != 0 || act->base_seq < to->seq ||
+            act->base_seq > UINT64_MAX - held->seg->facts.size)
             continue;
         return is_part_of_log(r, held) ? held : NULL;
     }
@@ -153,7 +154,7 @@ static int path_skip(struct seglog_reader *r, const struct onward *to, int rc, c
         return hole_at_end(r, to, status, cause);
     rc = path_enter(r, held, act.base_seq, act.epoch);
     if (rc < 0)
-        return reader_report(r, rc, to->number, 0, to->seq, to->seq - 1, "numbers out of range");
+        return reader_failed(r, rc, to->number, 0);
     if (act.base_seq == to->seq && status == SEGLOG_EMISSING)
         return 0; /* nothing is missing but a name */
     return reader_report(r, status, to->number, 0, to->seq, act.base_seq - 1, cause);
@@ -236,8 +237,20 @@ int path_forward(struct seglog_reader *r, const struct onward *to)
 
 /* ---- backward ------------------------------------------------------------------------------- */
 
-/* What a segment begins with, when we come from behind it; `next_seq` is where it ends. */
-static int back_settle(struct seglog_reader *r, struct held *held, uint64_t next_seq)
+/* Has the walk for anchors come to the frames' very end, where the next segment's numbers begin? */
+static bool walk_has_rolled(struct held *held)
+{
+    struct scan scan = held_scan(held, held->anchored_at, held->anchored_seq_rel, false);
+    struct scan_frame frame;
+
+    return held_scan_next(held, &scan, &frame) == 0 && frame.facts.state == WORD_ROLL;
+}
+
+/*
+ * What a segment begins with, when we come from behind it. next_seq is where it ends; NULL: not
+ * known, because others lie between.
+ */
+static int back_settle(struct seglog_reader *r, struct held *held, const uint64_t *next_seq)
 {
     struct activation_facts act;
     int rc = held_activation(held, &act);
@@ -248,22 +261,25 @@ static int back_settle(struct seglog_reader *r, struct held *held, uint64_t next
         return rc;
     if (held->settled)
         return 0;
-    /* Only the number behind it is known: count back from that. */
+    if (!next_seq)
+        return SEGLOG_ECORRUPT;
+    /* Only the number behind it is known: count back from that, if every frame can be counted. */
     rc = held_settle(r, held, 0, r->place.held->epoch);
     if (rc == 0)
         rc = anchors_cover(held, UINT64_MAX);
-    if (rc < 0)
-        return rc;
-    if (held->anchored_seq_rel > next_seq) {
+    if (rc == 0 && (!walk_has_rolled(held) || held->anchored_seq_rel > *next_seq))
+        rc = SEGLOG_ECORRUPT;
+    if (rc < 0) {
         held->settled = false;
-        return SEGLOG_ECORRUPT;
+        return rc;
     }
-    held->base_seq = next_seq - held->anchored_seq_rel;
+    held->base_seq = *next_seq - held->anchored_seq_rel;
     return 0;
 }
 
 /* Stand at the end of a segment. */
-static int back_enter(struct seglog_reader *r, uint64_t number, uint64_t next_seq, const char **why)
+static int back_enter(struct seglog_reader *r, uint64_t number, const uint64_t *next_seq,
+                      const char **why)
 {
     struct held *held;
     int rc = held_open(r, number, &held, why);
@@ -294,7 +310,7 @@ static int back_skip(struct seglog_reader *r, const struct floor_facts *floor, u
     if (rc < 0)
         return reader_failed(r, rc, number, 0);
     for (size_t i = list.count; i-- > 0 && list.numbers[i] >= floor->number;) {
-        if (list.numbers[i] >= number || back_enter(r, list.numbers[i], next_seq, NULL) != 0)
+        if (list.numbers[i] >= number || back_enter(r, list.numbers[i], NULL, NULL) != 0)
             continue;
         segment_list_free(&list);
         return reader_report(r, status, number, 0, place_seq(&r->place), next_seq - 1, why);
@@ -320,7 +336,7 @@ int path_back(struct seglog_reader *r)
         return SEGLOG_ETRIMMED;
     if (number == floor.number)
         return -ENODATA;
-    rc = back_enter(r, number - 1, next_seq, &why);
+    rc = back_enter(r, number - 1, &next_seq, &why);
     if (rc == -ENOENT)
         return back_skip(r, &floor, number - 1, SEGLOG_EMISSING, "segment file is missing");
     if (is_hole(rc))
