@@ -9,23 +9,25 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define FILES_MAX 4096
 
 struct synced_file {
-    ino_t ino;
+    uint64_t key;
     uint8_t *bytes;
     size_t size;
 };
 
 struct synced_name {
     char name[64];
-    ino_t ino;
+    uint64_t key;
 };
 
 static char watched[512];
@@ -58,24 +60,52 @@ static void must(int ok, const char *what)
     }
 }
 
+/*
+ * Which file this is: inode numbers are given out again as soon as a file is gone, so the time of its
+ * birth and the file system's own count of uses belong to it.
+ */
+static uint64_t key_of_fd(int fd)
+{
+    struct statx sx;
+    unsigned long uses = 0;
+
+    must(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &sx) == 0, "statx");
+    ioctl(fd, FS_IOC_GETVERSION, &uses); /* where there is none, the birth must do */
+    return sx.stx_ino * UINT64_C(0x9E3779B97F4A7C15) ^
+           ((uint64_t)sx.stx_btime.tv_sec << 32 | sx.stx_btime.tv_nsec) ^
+           (uint64_t)(uses & UINT32_MAX) * UINT64_C(0xC2B2AE3D27D4EB4F);
+}
+
+static uint64_t key_of(int dirfd, const char *name)
+{
+    const int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    uint64_t key;
+
+    must(fd >= 0, name);
+    key = key_of_fd(fd);
+    close(fd);
+    return key;
+}
+
 /* ---- what is synced ------------------------------------------------------------------------- */
 
-static struct synced_file *file_find(ino_t ino)
+static struct synced_file *file_find(uint64_t key)
 {
     for (size_t i = 0; i < file_count; i++)
-        if (files[i].ino == ino)
+        if (files[i].key == key)
             return &files[i];
     return NULL;
 }
 
 static void note_file(int fd, const struct stat *st)
 {
-    struct synced_file *f = file_find(st->st_ino);
+    const uint64_t key = key_of_fd(fd);
+    struct synced_file *f = file_find(key);
 
     if (!f) {
         must(file_count < FILES_MAX, "too many files");
         f = &files[file_count++];
-        *f = (struct synced_file){.ino = st->st_ino};
+        *f = (struct synced_file){.key = key};
     }
     free(f->bytes);
     f->size = (size_t)st->st_size;
@@ -94,7 +124,7 @@ static void note_names(void)
             continue;
         must(name_count < FILES_MAX && strlen(e->d_name) < sizeof(names[0].name), "name");
         strcpy(names[name_count].name, e->d_name);
-        names[name_count++].ino = e->d_ino;
+        names[name_count++].key = key_of(dirfd(dir), e->d_name);
     }
     closedir(dir);
 }
@@ -152,7 +182,7 @@ void disk_watch(const char *dir)
 /* ---- images --------------------------------------------------------------------------------- */
 
 /* What the file at a name holds now; NULL when the inode is not there any more. */
-static uint8_t *read_now(const char *name, ino_t ino, size_t *size)
+static uint8_t *read_now(const char *name, uint64_t key, size_t *size)
 {
     char path[640];
     struct stat st;
@@ -164,7 +194,7 @@ static uint8_t *read_now(const char *name, ino_t ino, size_t *size)
     if (fd < 0)
         return NULL;
     must(fstat(fd, &st) == 0, "fstat");
-    if (st.st_ino != ino) {
+    if (key_of_fd(fd) != key) {
         close(fd);
         return NULL;
     }
@@ -224,11 +254,11 @@ static void write_image(const char *into, const char *name, uint8_t *bytes, size
     must(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0, "write");
 }
 
-static void cut_file(const char *into, const char *name, ino_t ino, struct dice *d)
+static void cut_file(const char *into, const char *name, uint64_t key, struct dice *d)
 {
-    const struct synced_file *synced = file_find(ino);
+    const struct synced_file *synced = file_find(key);
     size_t size = 0;
-    uint8_t *now = read_now(name, ino, &size);
+    uint8_t *now = read_now(name, key, &size);
 
     if (!now) { /* renamed or removed since: what was synced of it is what there is */
         size = synced ? synced->size : 0;
@@ -261,6 +291,7 @@ void disk_cut(const char *into, struct dice *d)
     must(dir != NULL, "opendir");
     memcpy(before, names, before_count * sizeof(before[0]));
     for (struct dirent *e; (e = readdir(dir));) {
+        const uint64_t key = key_of(dirfd(dir), e->d_name);
         bool was = false;
 
         if (e->d_name[0] == '.')
@@ -270,14 +301,14 @@ void disk_cut(const char *into, struct dice *d)
                 continue;
             was = true;
             /* Another file under the name by now: either of the two. */
-            cut_file(into, e->d_name, dice_below(d, 2) ? e->d_ino : before[i].ino, d);
+            cut_file(into, e->d_name, dice_below(d, 2) ? key : before[i].key, d);
             before[i].name[0] = 0;
         }
         if (!was && !all_old && (all_new || dice_below(d, 2)))
-            cut_file(into, e->d_name, e->d_ino, d);
+            cut_file(into, e->d_name, key, d);
     }
     closedir(dir);
     for (size_t i = 0; i < before_count; i++)
         if (before[i].name[0] && !all_new && (all_old || dice_below(d, 2)))
-            cut_file(into, before[i].name, before[i].ino, d);
+            cut_file(into, before[i].name, before[i].key, d);
 }
