@@ -10,7 +10,7 @@
  *   - a reader without write permission sees the same before the recovery as all see after it;
  *   - the log goes on, and survives the next cut too.
  *
- * SEGLOG_SEED=N replays one seed; SEGLOG_CUTS=N sets how many images (default 600).
+ * SEGLOG_SEED=N replays one seed; SEGLOG_CUTS=N sets how many images (default 600, or 60 with SEGLOG_TEST_QUICK).
  */
 #include "disk.h"
 
@@ -309,7 +309,7 @@ Test(powercut, what_was_acknowledged_survives_and_nothing_is_invented, .timeout 
 {
     const uint64_t only = setting("SEGLOG_SEED", 0);
     const unsigned cuts = 6;
-    const uint64_t images = setting("SEGLOG_CUTS", 600);
+    const uint64_t images = setting("SEGLOG_CUTS", getenv("SEGLOG_TEST_QUICK") ? 60 : 600);
 
     if (only) {
         one_seed(only, cuts);
