@@ -35,7 +35,7 @@ lacking() {
     done <"$1"
 }
 
-cat include/seglog/*.h | tr '\n' ' ' | grep -oE 'SEGLOG_API [^;]*' |
+grep -v '^#define' include/seglog/*.h -h | tr '\n' ' ' | grep -oE 'SEGLOG_API [^;]*' |
     sed -E 's/.*[ *](seglog_[a-z_0-9]+)\(.*/\1/' | sort -u >"$work/functions"
 grep -oE '^    SEGLOG_E[A-Z]+ = -' include/seglog/status.h | awk '{ print $1 }' >"$work/statuses"
 [ -s "$work/functions" ] && [ -s "$work/statuses" ]
