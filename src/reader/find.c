@@ -55,15 +55,13 @@ static int walk_to_time(struct seglog_reader *r, uint64_t time_ns)
         if (r->place.held && r->place.at == OFF_FRAMES)
             skip_older(r, time_ns);
         before = r->place;
-        rc = step(r, &frame);
+        rc = walk(r, &frame);
         if (rc == 1 && frame.frame.time_ns >= time_ns) {
             r->place = before;
             return 0;
         }
-        if (rc == -EAGAIN)
-            return 0; /* none: the end */
-        if (rc < 0 && rc != SEGLOG_ECORRUPT && rc != SEGLOG_EMISSING)
-            return rc;
+        if (rc < 0)
+            return rc == -EAGAIN ? 0 : rc; /* none: the end */
     }
 }
 

@@ -63,7 +63,8 @@ struct place {
     uint64_t at;       /* offset of the next frame */
     uint64_t seq_rel;  /* its number */
     uint64_t number;   /* held is NULL: the segment to enter ... */
-    uint64_t seq;      /* ... and the number it begins with */
+    uint64_t seq;      /* ... the number it begins with, ... */
+    uint64_t epoch;    /* ... and the epoch before it */
 };
 
 /* Why next() has nothing, for wait(). */
@@ -177,6 +178,9 @@ static inline void place_at_end(struct place *place, struct held *held)
 int step(struct seglog_reader *r, struct scan_frame *frame);
 /* To behind the next record of our tag. 1, or as seglog_reader_next(). */
 int step_record(struct seglog_reader *r, struct scan_frame *frame);
+/* step() for walks that look for a place: 2: damage was passed, of which whoever reads there is told.
+ * Damage that lets nobody pass is an end like others, -EAGAIN. */
+int walk(struct seglog_reader *r, struct scan_frame *frame);
 /* Fill *out from a record just passed; copies it where need be. 0 or -ENOMEM */
 int step_view(struct seglog_reader *r, const struct scan_frame *frame, struct seglog_view *out);
 

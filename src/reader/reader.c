@@ -220,7 +220,7 @@ int seglog_reader_position(const struct seglog_reader *reader, uint64_t *next_se
     if (next_seq)
         *next_seq = place_seq(&reader->place);
     if (epoch)
-        *epoch = reader->place.held ? reader->place.held->epoch : 0;
+        *epoch = reader->place.held ? reader->place.held->epoch : reader->place.epoch;
     return 0;
 }
 

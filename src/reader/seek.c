@@ -82,10 +82,14 @@ static bool is_later_epoch(struct seglog_reader *r, uint64_t number, uint64_t ep
 
 /* ---- walking -------------------------------------------------------------------------------- */
 
-/* What a walk does not stop at: whoever reads there will be told. */
-static bool is_damage(int rc)
+int walk(struct seglog_reader *r, struct scan_frame *frame)
 {
-    return rc == SEGLOG_ECORRUPT || rc == SEGLOG_EMISSING;
+    const struct place before = r->place;
+    const int rc = step(r, frame);
+
+    if (rc != SEGLOG_ECORRUPT && rc != SEGLOG_EMISSING)
+        return rc;
+    return memcmp(&before, &r->place, sizeof(before)) != 0 ? 2 : -EAGAIN;
 }
 
 /* At the beginning of an unsealed segment: frames before a mark or checkpoint need no look. */
@@ -118,12 +122,12 @@ int seek_end(struct seglog_reader *r)
         return rc;
     rc = seek_tail(r, &list, &sealed);
     segment_list_free(&list);
-    while (rc >= 0 || is_damage(rc)) {
+    while (rc >= 0) {
         struct scan_frame frame;
 
         if (r->place.held && r->place.at == OFF_FRAMES && !r->place.held->sealed)
             skip_to_hint(r);
-        rc = step(r, &frame);
+        rc = walk(r, &frame);
     }
     return rc == -EAGAIN ? 0 : rc;
 }
@@ -138,12 +142,10 @@ static int walk_to(struct seglog_reader *r, uint64_t seq)
 
         if (place_seq(&before) >= seq)
             return 0;
-        rc = step(r, &frame);
-        if (rc == -EAGAIN)
-            return -ERANGE;
-        if (rc < 0 && !is_damage(rc))
-            return rc;
-        if (is_damage(rc) && place_seq(&r->place) > seq) {
+        rc = walk(r, &frame);
+        if (rc < 0)
+            return rc == -EAGAIN ? -ERANGE : rc;
+        if (rc == 2 && place_seq(&r->place) > seq) {
             r->place = before; /* next() will tell that it is lost */
             return 0;
         }
@@ -246,32 +248,36 @@ static uint64_t records_at_once(const struct seglog_reader *r)
     return held->footer.record_count;
 }
 
+/* One record back, or something else. 1, 0; -ENODATA: nothing is before */
+static int walk_back(struct seglog_reader *r)
+{
+    const struct place before = r->place;
+    struct scan_frame frame;
+    const int rc = before.held && before.at == OFF_FRAMES ? path_back(r) : back_record(r, &frame);
+
+    if (rc == SEGLOG_ETRIMMED)
+        return -ENODATA;
+    if (rc != SEGLOG_ECORRUPT && rc != SEGLOG_EMISSING)
+        return rc;
+    return memcmp(&before, &r->place, sizeof(before)) != 0 ? 0 : -ENODATA;
+}
+
 static int seek_back(struct seglog_reader *r, uint64_t n)
 {
     int rc = seek_end(r);
 
-    if (rc < 0)
-        return rc;
-    while (n > 0) {
+    while (rc >= 0 && n > 0) {
         const uint64_t records = records_at_once(r);
-        struct scan_frame frame;
 
-        if (r->place.held && r->place.at == OFF_FRAMES) {
-            rc = path_back(r);
-        } else if (records > 0 && records <= n) {
+        if (records > 0 && records <= n) {
             place_at_start(&r->place, r->place.held);
             n -= records;
             continue;
-        } else {
-            rc = back_record(r, &frame);
-            n -= rc == 1;
         }
-        if (rc == -ENODATA || rc == SEGLOG_ETRIMMED)
-            return 0; /* fewer than n: the first */
-        if (rc < 0 && !is_damage(rc))
-            return rc;
+        rc = walk_back(r);
+        n -= rc == 1;
     }
-    return 0;
+    return rc == -ENODATA || rc > 0 ? 0 : rc; /* fewer than n: the first */
 }
 
 /* ---- all places ----------------------------------------------------------------------------- */

@@ -137,7 +137,7 @@ static int damage_pass(struct seglog_reader *r, struct scan *scan)
     } else if (held->sealed) {
         place_at_end(&r->place, held);
     } else if (next_base(r, held, &base) && base >= seq) {
-        r->place = (struct place){.number = number + 1, .seq = base};
+        r->place = (struct place){.number = number + 1, .seq = base, .epoch = held->epoch};
     } else {
         return damage_stays(r, cause);
     }
@@ -335,6 +335,7 @@ static int step_enter(struct seglog_reader *r)
     const struct onward to = {
         .number = r->place.number,
         .seq = r->place.seq,
+        .epoch = r->place.epoch,
         .must_be_active = true,
     };
 
