@@ -3,6 +3,8 @@
  */
 #include "reading.h"
 
+#include <unistd.h>
+
 /* One sealed segment of 100 records, one active behind it. at[i]: where record i lies. */
 struct pair {
     struct build_log log;
@@ -303,10 +305,64 @@ Test(damage, numbers_near_the_end_of_64_bits_are_refused)
     for (int i = 0; i < 4; i++)
         cr_assert_lt(seglog_reader_next(reader, &view), 0);
     expect_all_back(reader, 3, 0);
+    seek_to(reader, SEGLOG_PLACE_END, 0);
+    expect_position(reader, 3, 0);
+    seek_to(reader, SEGLOG_PLACE_LAST, 0);
+    expect_next(reader, 2);
+    seek_to(reader, SEGLOG_PLACE_TIME, 5);
     seglog_reader_close(reader);
     build_close(&a);
     build_close(&b);
     build_log_remove(&log);
+}
+
+Test(damage, places_behind_damage_are_found)
+{
+    struct pair p;
+    struct seglog_reader *reader;
+    const struct seglog_place beyond = {.kind = SEGLOG_PLACE_SEQ, .value = 111};
+
+    pair_make(&p, true);
+    memset(p.a.seg->base + p.at[20], 0xee, p.at[33] - p.at[20]);
+    reader = reader_on(&p.log, 0);
+    seek_to(reader, SEGLOG_PLACE_SEQ, 50);
+    expect_next(reader, 50);
+    seek_to(reader, SEGLOG_PLACE_SEQ, 25); /* it is lost: next() tells */
+    expect_damage(reader, SEGLOG_ECORRUPT, 0, 20, 32);
+    expect_next(reader, 33);
+    seek_to(reader, SEGLOG_PLACE_TIME, 25);
+    expect_next(reader, 33);
+    seek_to(reader, SEGLOG_PLACE_BACK, 200);
+    expect_next(reader, 0);
+    cr_assert_status(seglog_reader_seek(reader, &beyond), -ERANGE);
+    seglog_reader_close(reader);
+    pair_remove(&p);
+}
+
+Test(damage, a_medium_that_fails_is_never_the_end_of_the_log)
+{
+    struct pair p;
+    struct seglog_reader *reader;
+    struct seglog_view view;
+    struct seglog_damage damage;
+    int rc;
+    uint64_t seq = 0;
+
+    pair_make(&p, false);
+    reader = reader_on(&p.log, SEGLOG_READER_COPY);
+    cr_assert_status(seglog_reader_damage(reader, &damage), -ENODATA);
+    cr_assert_eq(ftruncate(p.a.seg->fd, (off_t)p.at[40]), 0); /* as near as a test gets to it */
+    while ((rc = seglog_reader_next(reader, &view)) == 0)
+        expect_view(&view, seq++);
+    cr_assert_eq(seq, 40);
+    cr_assert_status(rc, -EIO);
+    cr_assert_status(seglog_reader_next(reader, &view), -EIO);
+    cr_assert_ok(seglog_reader_damage(reader, &damage));
+    cr_assert_status(damage.status, -EIO);
+    cr_assert_eq(damage.offset, p.at[40]);
+    expect_position(reader, 40, 0);
+    seglog_reader_close(reader);
+    pair_remove(&p);
 }
 
 /* Any bytes at all: the reader ends, and shows nothing that was not appended. */

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "sys/owner.h"
+
 Test(files, a_missing_segment_is_reported_with_its_numbers)
 {
     struct build_log log;
@@ -122,6 +124,32 @@ Test(files, names_with_huge_gaps_are_not_walked)
     seglog_reader_close(reader);
     close_many(segs, 2);
     build_close(&last);
+    build_log_remove(&log);
+}
+
+Test(files, while_somebody_appends_the_next_segment_must_be_there)
+{
+    struct build_log log;
+    struct build_segment seg;
+    struct owner owner;
+    struct seglog_reader *reader;
+
+    build_log_make(&log);
+    build_log_live(&log);
+    build_begin(&log, NULL, &seg);
+    build_records(&seg, 3);
+    build_roll(&seg);
+    reader = reader_on(&log, 0);
+    expect_all(reader, 0, 3);
+    expect_end(reader); /* nobody is attached: the end of the log */
+    cr_assert_ok(owner_open(log.dirfd, NAME_OWNERS, &owner));
+    cr_assert_ok(owner_lock(&owner, OWNERS_BYTE_ATTACH, false));
+    seek_to(reader, SEGLOG_PLACE_SEQ, 3);
+    expect_damage(reader, SEGLOG_EMISSING, 1, 3, 2);
+    expect_end(reader);
+    owner_close(&owner);
+    seglog_reader_close(reader);
+    build_close(&seg);
     build_log_remove(&log);
 }
 
