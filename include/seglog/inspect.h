@@ -99,15 +99,22 @@ struct seglog_verify_report {
     uint64_t void_count;
     uint64_t bytes; /* payload bytes that check out */
     uint64_t damage_count;
-    uint32_t torn_tail; /* 1: the log ends in an unfinished or cut-off place, which is sound */
+    /* 1: the log ends in an unfinished or cut-off place, which is sound: an open claim, what a power
+     * cut left, or a recovery's cut behind which no record has been appended yet. */
+    uint32_t torn_tail;
     uint32_t reserved;
     uint64_t torn_segment;
     uint64_t torn_offset;
 };
 
 /*
- * Check every checksum of a log, reading by pread.
+ * Check every checksum of a log, reading by pread, and that everything is there.
  *
+ * Each damage is told once, at the place where it begins, with the numbers lost by it; where damage
+ * reaches to the end of a log the numbers are those that are known of. A medium that does not give
+ * its bytes (-EIO) is damage too. The log may be in use: what only moves is never called damaged.
+ *
+ * report   may be NULL
  * returns  0                 sound (a torn tail is sound)
  *          1                 damage was found; see the report and on_damage
  *          -ECANCELED        on_damage asked to stop

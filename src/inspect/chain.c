@@ -230,29 +230,50 @@ bool chain_is_leftover(const struct chain *chain, size_t i, const struct sight *
            segment_boot_relation(sight->seg, &chain->view->boot) != BOOT_SAME;
 }
 
-bool chain_is_unwritten(const struct chain *chain, size_t i)
+/* Neither the checksum at its end nor the magic at its beginning, one sector each, ever came. */
+static bool page_is_unwritten(const uint8_t page[PAGE_BYTES])
 {
     const size_t sector = 512;
-    uint8_t page[PAGE_BYTES];
-    char name[SEGMENT_NAME_BYTES];
+
+    return bytes_are_zero(page, sector) || bytes_are_zero(page + PAGE_BYTES - sector, sector);
+}
+
+static bool file_is_unwritten(int fd)
+{
+    static const uint64_t blocks[] = {OFF_HEADER, OFF_MARK0, OFF_MARK1};
     struct file_facts file;
-    int fd, rc;
+    uint8_t page[PAGE_BYTES];
+
+    if (file_facts(fd, &file) < 0 || !file.is_regular)
+        return false;
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        if (file.size < blocks[i] + sizeof(page))
+            return true;
+        if (file_pread(fd, page, sizeof(page), blocks[i]) < 0)
+            return false;
+        /* A mark is written behind a sync of everything. */
+        if (blocks[i] == OFF_HEADER ? !page_is_unwritten(page)
+                                    : !bytes_are_zero(page, sizeof(struct mark_slot)))
+            return false;
+    }
+    return true;
+}
+
+bool chain_is_unwritten(const struct chain *chain, size_t i)
+{
+    char name[SEGMENT_NAME_BYTES];
+    bool is_unwritten;
+    int fd;
 
     if (i < chain->durable_end || log_view_is_live(chain->view))
         return false;
     segment_name(chain->entries[i].number, name);
-    fd = file_open(chain->view->dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+    fd = file_open(chain->view->dirfd, name, O_RDONLY, 0);
     if (fd < 0)
         return false;
-    rc = file_facts(fd, &file);
-    if (rc == 0 && file.is_regular && file.size >= sizeof(page))
-        rc = file_pread(fd, page, sizeof(page), 0);
+    is_unwritten = file_is_unwritten(fd);
     file_close(fd);
-    if (rc < 0 || !file.is_regular)
-        return false;
-    /* Whole or in part: the checksum at its end, or the magic at its beginning, never came. */
-    return file.size < sizeof(page) || bytes_are_zero(page, sector) ||
-           bytes_are_zero(page + sizeof(page) - sector, sector);
+    return is_unwritten;
 }
 
 /* ---- without a header ----------------------------------------------------------------------- */
@@ -308,7 +329,7 @@ bool chain_guess_next(const struct chain *chain, size_t i, uint64_t *next)
     bool is_known;
 
     segment_name(seg.facts.number, name);
-    seg.fd = file_open(chain->view->dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+    seg.fd = file_open(chain->view->dirfd, name, O_RDONLY, 0);
     if (seg.fd < 0)
         return false;
     is_known = file_facts(seg.fd, &file) == 0 && file.is_regular && ghost_facts(chain, &seg, &act);

@@ -102,7 +102,9 @@ static int info_unsealed(struct gathering *g, size_t i, const struct sight *sigh
 
     line->first_seq = sight->act_rc == 0 ? sight->act.base_seq : g->link.next_seq;
     line->epoch = sight->act_rc == 0 ? sight->act.epoch : g->out->epoch;
-    survey_begin(&s, &g->view, sight->seg, NULL, false);
+    /* In this boot nothing published is ever dropped; a recovery after a reboot checks it all. */
+    survey_begin(&s, &g->view, sight->seg, NULL,
+                 segment_boot_relation(sight->seg, &g->view.boot) != BOOT_SAME);
     s.is_durable = i + 1 < g->chain.durable_end;
     rc = survey_run(&s);
     if (rc == 0 && s.end == SURVEY_OPEN && chain_goes_on_after(&g->chain, i))

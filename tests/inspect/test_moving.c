@@ -21,7 +21,7 @@
 
 static struct seglog_log *log_at(const char *dir)
 {
-    const struct seglog_log_options options = {.segment_size = 1u << 20,
+    const struct seglog_log_options options = {.segment_size = 1u << 18,
                                                .flags = SEGLOG_LOG_CREATE};
     struct seglog_log *log = NULL;
 
@@ -34,7 +34,7 @@ static void produce(const char *dir, unsigned seed)
 {
     struct seglog_log *log = log_at(dir);
     struct seglog_appender *appender;
-    char bytes[4000];
+    char bytes[1000];
 
     memset(bytes, 'a' + (int)seed, sizeof(bytes));
     cr_assert_ok(seglog_appender_open(log, NULL, &appender));
@@ -55,7 +55,8 @@ static void produce(const char *dir, unsigned seed)
             fprintf(stderr, "appending: %s\n", seglog_strerror(rc));
             _exit(1);
         }
-        if (i % 64 == 0)
+        /* Some megabytes a second: looking must be able to keep up, with sanitizers too. */
+        if (i % 16 == 0)
             clock_sleep_ns(1000000);
     }
 }
