@@ -195,6 +195,9 @@ int scan_resync(struct scan *scan, uint64_t *lost)
                 0 ||
             frame.seq_rel < scan->seq_rel)
             continue;
+        /* Each number takes at least one unit: a leap that is too far is no continuation. */
+        if (frame.seq_rel - scan->seq_rel > (at - scan->at) / FRAME_ALIGN)
+            continue;
         *lost = frame.seq_rel - scan->seq_rel;
         scan->at = at;
         scan->seq_rel = frame.seq_rel;
