@@ -8,27 +8,52 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+
+/* The first floor of a log: a whole file or none, for whoever looks meanwhile. */
+static int floor_create(struct seglog_log *log, const struct floor_slot slots[2])
+{
+    const int dirfd = log->view.dirfd;
+    int fd, rc;
+
+    file_unlink(dirfd, NAME_FLOOR ".tmp"); /* of one that was killed */
+    fd = file_create(dirfd, NAME_FLOOR ".tmp", (mode_t)log->view.settings.mode);
+    if (fd < 0)
+        return fd;
+    rc = file_pwrite(fd, slots, 2 * sizeof(slots[0]), 0);
+    if (rc == 0)
+        rc = file_sync(fd);
+    file_close(fd);
+    if (rc == 0)
+        rc = file_rename_new(dirfd, NAME_FLOOR ".tmp", NAME_FLOOR);
+    if (rc < 0)
+        file_unlink(dirfd, NAME_FLOOR ".tmp");
+    return rc;
+}
 
 static int floor_write(struct seglog_log *log, const struct floor_facts *last, uint64_t number,
                        uint64_t first_seq)
 {
     const struct floor_facts facts = {
         .counter = last->counter + 1, .number = number, .first_seq = first_seq};
-    struct floor_slot slot;
+    struct floor_slot slots[2];
     int rc, fd = file_open(log->view.dirfd, NAME_FLOOR, O_RDWR, 0);
 
-    if (fd == -ENOENT)
-        fd = file_create(log->view.dirfd, NAME_FLOOR, (mode_t)log->view.settings.mode);
-    if (fd < 0)
+    memset(slots, 0, sizeof(slots));
+    floor_encode(&slots[facts.counter % 2], log->view.settings.uuid, &facts);
+    if (fd == -ENOENT) {
+        rc = floor_create(log, slots);
+    } else if (fd < 0) {
         return fd;
-    floor_encode(&slot, log->view.settings.uuid, &facts);
-    rc = file_pwrite(fd, &slot, sizeof(slot), facts.counter % 2 * sizeof(slot));
-    if (rc == 0)
-        rc = file_sync(fd);
-    file_close(fd);
-    if (rc == 0)
-        rc = dir_sync(log->view.dirfd);
-    return rc;
+    } else {
+        const uint64_t place = facts.counter % 2 * sizeof(slots[0]);
+
+        rc = file_pwrite(fd, &slots[facts.counter % 2], sizeof(slots[0]), place);
+        if (rc == 0)
+            rc = file_sync(fd);
+        file_close(fd);
+    }
+    return rc < 0 ? rc : dir_sync(log->view.dirfd);
 }
 
 /* Is `number` sealed? Its footer, or -EBUSY. */

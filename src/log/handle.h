@@ -103,14 +103,22 @@ struct seglog_appender {
     uint32_t gen;
 };
 
+/* ---- open.c ------------------------------------------------------------------------------------ */
+
+/* Find the segment that is active now by looking at the directory. SEGLOG_EMISSING: there is none. */
+int log_find_active(struct seglog_log *log);
+
 /* ---- recover.c: everything between "nobody else is attached" and "ready" ----------------------- */
 int log_recover(struct seglog_log *log);
 
 /* ---- table.c ----------------------------------------------------------------------------------- */
 
 /* The segment for appending, mapped; the caller's reference. Waits for a preparation of it that runs
- * in this process; opens it if it exists; makes it if `create`. Takes log->lock. */
+ * in this process; opens it if it exists; makes it if `create`, unless it was there once and was
+ * removed (-ESTALE). Takes log->lock. */
 int log_table_get(struct seglog_log *log, uint64_t number, bool create, struct log_segment **out);
+/* The newest that is known to be active; the caller's reference. Takes log->lock. */
+struct log_segment *log_table_active(struct seglog_log *log);
 void log_table_put(struct seglog_log *log, struct log_segment *ls);
 /* Note that `ls` is active (if newer than what was known). Takes log->lock. */
 void log_table_activate(struct seglog_log *log, struct log_segment *ls);
@@ -136,6 +144,8 @@ int log_enter(struct seglog_appender *ap);
 int log_make_room(struct seglog_appender *ap, uint64_t span);
 /* Follow a ROLL that stands at (ap->at, ap->seq_rel). */
 int log_follow_roll(struct seglog_appender *ap);
+/* Learn of rolls by others: log->active is the newest afterwards. */
+int log_catch_up(struct seglog_log *log);
 /* End the active segment unless it is empty. 0; 1: it was empty. */
 int log_roll_active(struct seglog_log *log);
 

@@ -126,20 +126,16 @@ static int attach(struct seglog_log *log, uint64_t timeout_ns)
     }
 }
 
-/* Not the first: find the segment that is active now. */
-static int find_active(struct seglog_log *log)
+/* The newest active one of those listed. SEGLOG_EMISSING: none of them is, or they were removed. */
+static int find_active_in(struct seglog_log *log, const struct segment_list *list)
 {
-    struct segment_list list;
-    int rc = segment_list_read(log->view.dirfd, &list);
+    int rc = SEGLOG_EMISSING;
 
-    if (rc < 0)
-        return rc;
-    rc = SEGLOG_EMISSING;
-    for (size_t i = list.count; i-- > 0 && rc == SEGLOG_EMISSING;) {
+    for (size_t i = list->count; i-- > 0 && rc == SEGLOG_EMISSING;) {
         struct activation_facts act;
         struct log_segment *ls;
 
-        rc = log_table_get(log, list.numbers[i], false, &ls);
+        rc = log_table_get(log, list->numbers[i], false, &ls);
         if (rc == -ENOENT)
             rc = SEGLOG_EMISSING; /* removed meanwhile */
         if (rc < 0)
@@ -150,7 +146,23 @@ static int find_active(struct seglog_log *log)
             rc = SEGLOG_EMISSING; /* a spare */
         log_table_put(log, ls);
     }
-    segment_list_free(&list);
+    return rc;
+}
+
+int log_find_active(struct seglog_log *log)
+{
+    int rc = SEGLOG_EMISSING;
+
+    /* A list grows old while others roll, seal and remove. */
+    for (int tries = 0; tries < 10 && rc == SEGLOG_EMISSING; tries++) {
+        struct segment_list list;
+
+        rc = segment_list_read(log->view.dirfd, &list);
+        if (rc < 0)
+            return rc;
+        rc = find_active_in(log, &list);
+        segment_list_free(&list);
+    }
     return rc;
 }
 
@@ -204,7 +216,7 @@ static int open_attached(struct seglog_log *log, const struct seglog_log_options
     if (rc < 0)
         return rc;
     if (!log->active) {
-        rc = find_active(log);
+        rc = log_find_active(log);
         if (rc < 0)
             return rc;
         log->seal_next = find_seal_next(log);

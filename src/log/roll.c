@@ -104,13 +104,42 @@ static int activate_next(const struct segment *seg, uint64_t seq_rel, struct seg
     return 0;
 }
 
-int log_follow_roll(struct seglog_appender *ap)
+/* What came behind our segment was removed while we slept: go on at the end of the log. */
+static int follow_removed(struct seglog_appender *ap)
 {
-    struct log_segment *next;
-    int rc = log_table_get(ap->log, ap->in->seg->facts.number + 1, true, &next);
+    struct log_segment *active;
+    int rc = log_find_active(ap->log);
 
     if (rc < 0)
         return rc;
+    active = log_table_active(ap->log);
+    if (active->seg->facts.number <= ap->in->seg->facts.number) {
+        log_table_put(ap->log, active);
+        return SEGLOG_EMISSING;
+    }
+    ap->rolled = true;
+    return appender_stand(ap, active);
+}
+
+int log_follow_roll(struct seglog_appender *ap)
+{
+    const uint64_t number = ap->in->seg->facts.number + 1;
+    struct activation_facts act;
+    struct log_segment *next;
+    int rc = log_table_get(ap->log, number, true, &next);
+
+    if (rc == -ESTALE)
+        return follow_removed(ap);
+    if (rc < 0)
+        return rc;
+    /* One that nobody made active may be one that should not have been made: see make(). */
+    if (segment_activation(next->seg, &act) == -EAGAIN) {
+        rc = log_view_is_removed(&ap->log->view, number);
+        if (rc != 0) {
+            log_table_put(ap->log, next);
+            return rc < 0 ? rc : follow_removed(ap);
+        }
+    }
     pthread_mutex_lock(&ap->log->lock);
     rc = activate_next(ap->in->seg, ap->seq_rel, next->seg);
     pthread_mutex_unlock(&ap->log->lock);
@@ -154,6 +183,8 @@ int log_make_room(struct seglog_appender *ap, uint64_t span)
     }
     /* Nothing is changed before the next segment is there. */
     rc = log_table_get(ap->log, number + 1, true, &next);
+    if (rc == -ESTALE)
+        return follow_removed(ap);
     if (rc < 0)
         return rc;
     /* Others may have put smaller frames here meanwhile, or the ROLL; all the same to us. */
@@ -168,14 +199,8 @@ int log_make_room(struct seglog_appender *ap, uint64_t span)
 
 int log_enter(struct seglog_appender *ap)
 {
-    struct log_segment *active;
-    int rc;
+    int rc = appender_stand(ap, log_table_active(ap->log));
 
-    pthread_mutex_lock(&ap->log->lock);
-    active = ap->log->active;
-    active->refs++;
-    pthread_mutex_unlock(&ap->log->lock);
-    rc = appender_stand(ap, active);
     /* Other processes may have gone on since. */
     while (rc == 0 && (rc = log_walk(ap->in->seg, &ap->at, &ap->seq_rel)) == 1)
         rc = log_follow_roll(ap);
@@ -183,6 +208,34 @@ int log_enter(struct seglog_appender *ap)
     ap->entered_at = ap->at;
     ap->soft_end = soft_end(ap);
     return rc;
+}
+
+int log_catch_up(struct seglog_log *log)
+{
+    for (;;) {
+        struct log_segment *ls = log_table_active(log), *next;
+        const uint64_t number = ls->seg->facts.number;
+        struct activation_facts act;
+        uint64_t at, seq_rel;
+        int rc;
+
+        log_walk_start(ls->seg, &at, &seq_rel);
+        rc = log_walk(ls->seg, &at, &seq_rel);
+        log_table_put(log, ls);
+        if (rc != 1)
+            return rc;
+        rc = log_table_get(log, number + 1, false, &next);
+        if (rc == -ENOENT) /* removed, as others behind it may be */
+            return log_find_active(log);
+        if (rc < 0)
+            return rc;
+        rc = segment_activation(next->seg, &act);
+        if (rc == 0)
+            log_table_activate(log, next);
+        log_table_put(log, next);
+        if (rc < 0)
+            return rc == -EAGAIN ? 0 : rc; /* whoever rolls is not there yet */
+    }
 }
 
 int log_roll_active(struct seglog_log *log)
@@ -202,6 +255,8 @@ int log_roll_active(struct seglog_log *log)
         rc = 1;
     if (rc == 0)
         rc = log_table_get(log, ap->in->seg->facts.number + 1, true, &next);
+    if (rc == -ESTALE)
+        rc = 0; /* ended by others, and long past */
     if (rc == 0)
         rc = roll_store(ap->in->seg, &ap->at, &ap->seq_rel);
     if (rc == 0)

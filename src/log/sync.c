@@ -19,6 +19,12 @@ static int resolved_prefix(struct segment *seg, const struct mark_facts *mark, u
     struct scan_frame frame;
     int rc;
 
+    if (mark && mark->offset == seg->facts.space.frames_end) { /* ROLL lies below the mark */
+        *at = mark->offset;
+        *seq_rel = mark->seq_rel;
+        *rolled = true;
+        return 0;
+    }
     source_init(&src, seg);
     scan_begin(&scan, &src, false);
     if (mark) {
@@ -41,6 +47,7 @@ static int resolved_prefix(struct segment *seg, const struct mark_facts *mark, u
 static int sync_segment(struct seglog_log *log, uint64_t number, uint64_t *durable)
 {
     struct activation_facts act;
+    struct footer_facts footer;
     struct mark_facts mark;
     struct segment *seg;
     uint64_t at = 0, seq_rel = 0;
@@ -50,6 +57,11 @@ static int sync_segment(struct seglog_log *log, uint64_t number, uint64_t *durab
 
     if (rc < 0)
         return rc;
+    if (segment_footer(seg, &footer, NULL) == 0) { /* sealed by others */
+        segment_close(seg);
+        *durable = footer.next_seq;
+        return 1;
+    }
     rc = segment_activation(seg, &act);
     if (rc == -EAGAIN) { /* a spare */
         segment_close(seg);
@@ -72,6 +84,24 @@ static int sync_segment(struct seglog_log *log, uint64_t number, uint64_t *durab
     return rolled ? 1 : 0;
 }
 
+/* All segments that are not known to be sealed, in order. */
+static int sync_in_order(struct seglog_log *log, uint64_t *durable)
+{
+    struct floor_facts floor;
+    int rc = log_view_floor(&log->view, &floor);
+    uint64_t number = log->seal_next;
+
+    if (rc < 0)
+        return rc;
+    if (number < floor.number) /* sealed by others, and removed since */
+        number = floor.number;
+    for (uint64_t n = number;; n++) {
+        rc = sync_segment(log, n, durable);
+        if (rc != 1)
+            return rc == -ENOENT && n > number ? 0 : rc;
+    }
+}
+
 int seglog_log_sync(struct seglog_log *log, uint64_t *durable_seq)
 {
     uint64_t durable = 0;
@@ -87,14 +117,8 @@ int seglog_log_sync(struct seglog_log *log, uint64_t *durable_seq)
     rc = dir_sync(log->view.dirfd);
     if (rc < 0)
         log_poison(log, rc);
-    for (uint64_t n = log->seal_next; rc == 0; n++) {
-        rc = sync_segment(log, n, &durable);
-        if (rc == -ENOENT && n > log->seal_next)
-            rc = 0;
-        if (rc != 1)
-            break;
-        rc = 0;
-    }
+    if (rc == 0)
+        rc = sync_in_order(log, &durable);
     pthread_mutex_unlock(&log->seal_lock);
     if (rc < 0)
         return rc;
@@ -109,32 +133,21 @@ static int find_next_seq(struct seglog_log *log, uint64_t *next_seq)
 {
     struct activation_facts act;
     struct log_segment *ls;
-    int rc;
+    uint64_t at, seq_rel;
+    int rc = log_catch_up(log);
 
-    pthread_mutex_lock(&log->lock);
-    ls = log->active;
-    ls->refs++;
-    pthread_mutex_unlock(&log->lock);
-    while ((rc = segment_activation(ls->seg, &act)) == 0) {
-        struct log_segment *next;
-        uint64_t at, seq_rel;
-
+    if (rc < 0)
+        return rc;
+    ls = log_table_active(log);
+    rc = segment_activation(ls->seg, &act);
+    if (rc == 0) {
         log_walk_start(ls->seg, &at, &seq_rel);
         rc = log_walk(ls->seg, &at, &seq_rel);
-        if (rc < 0)
-            break;
-        *next_seq = act.base_seq + seq_rel;
-        if (rc == 0)
-            break;
-        rc = log_table_get(log, ls->seg->facts.number + 1, false, &next);
-        if (rc < 0)
-            break;
-        log_table_put(log, ls);
-        ls = next;
     }
+    if (rc >= 0)
+        *next_seq = act.base_seq + seq_rel;
     log_table_put(log, ls);
-    /* ROLL stands, and nobody has come to the next segment yet. */
-    return rc == -EAGAIN || rc == -ENOENT ? 0 : rc;
+    return rc < 0 ? rc : 0;
 }
 
 int seglog_log_progress(struct seglog_log *log, uint64_t *durable_seq, uint64_t *next_seq)

@@ -97,14 +97,32 @@ void log_table_activate(struct seglog_log *log, struct log_segment *ls)
     pthread_mutex_unlock(&log->lock);
 }
 
+struct log_segment *log_table_active(struct seglog_log *log)
+{
+    struct log_segment *ls;
+
+    pthread_mutex_lock(&log->lock);
+    ls = log->active;
+    ls->refs++;
+    pthread_mutex_unlock(&log->lock);
+    return ls;
+}
+
 /* Does another process say that it is preparing the next segment? */
 static bool preparer_elsewhere(const struct seglog_log *log)
 {
     return owner_probe(log->view.owners_fd, OWNERS_BYTE_PREPARE) == 1;
 }
 
+/*
+ * Make a segment, unless there was one of that number. A process that was asleep may not know, and
+ * the name is free again once retention has removed the file; but the floor was moved before.
+ */
 static int make(struct seglog_log *log, uint64_t number, bool populate, struct segment **out)
 {
+    char name[SEGMENT_NAME_BYTES];
+    int rc;
+
     struct prepare_order order = {
         .number = number,
         .size = log->view.settings.segment_size,
@@ -114,7 +132,16 @@ static int make(struct seglog_log *log, uint64_t number, bool populate, struct s
     };
 
     memcpy(order.uuid, log->view.settings.uuid, 16);
-    return segment_prepare(log->view.dirfd, &order, out);
+    rc = segment_prepare(log->view.dirfd, &order, out);
+    if (rc < 0)
+        return rc;
+    rc = log_view_is_removed(&log->view, number);
+    if (rc == 0)
+        return 0;
+    segment_name(number, name);
+    file_unlink(log->view.dirfd, name);
+    segment_close(*out);
+    return rc < 0 ? rc : -ESTALE;
 }
 
 /* Open segment `number`; make it when it is not there and nobody is about to have made it. */
@@ -258,7 +285,7 @@ int log_table_ahead(struct seglog_log *log, uint64_t number)
     pthread_cond_broadcast(&log->ready);
     pthread_mutex_unlock(&log->lock);
     free(fresh);
-    return rc;
+    return rc == -ESTALE ? 0 : rc; /* nobody needs that one any more */
 }
 
 /* Without the lock: no thread is left but ours, and in a forked child the lock may be held for ever. */

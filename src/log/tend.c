@@ -29,10 +29,7 @@ int log_resolve_head(struct seglog_log *log, bool reap)
     int rc = 1;
 
     pthread_mutex_lock(&log->seal_lock);
-    pthread_mutex_lock(&log->lock);
-    ls = log->active;
-    ls->refs++;
-    pthread_mutex_unlock(&log->lock);
+    ls = log_table_active(log);
     tail = segment_tail(ls->seg);
     space = &ls->seg->facts.space;
     checkpoint = checkpoint_load(tail, space);
@@ -70,6 +67,10 @@ static int tend_once(struct seglog_log *log, uint64_t wanted, bool seal, bool cl
     log_table_reap(log);
     if (wanted != 0)
         first = log_table_ahead(log, wanted);
+    if (seal || claims) {
+        rc = log_catch_up(log);
+        first = first ? first : rc;
+    }
     if (claims) {
         rc = log_resolve_head(log, true);
         first = first ? first : rc;

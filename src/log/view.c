@@ -189,6 +189,14 @@ int log_view_floor(const struct log_view *view, struct floor_facts *out)
     return found || !bad ? 0 : SEGLOG_ECORRUPT;
 }
 
+int log_view_is_removed(const struct log_view *view, uint64_t number)
+{
+    struct floor_facts floor;
+    const int rc = log_view_floor(view, &floor);
+
+    return rc < 0 ? rc : number < floor.number;
+}
+
 /* ---- verdicts ------------------------------------------------------------------------------- */
 
 /* As segment_boot_relation(), but where the boot is not known the attached writers vouch for it. */

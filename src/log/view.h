@@ -47,6 +47,9 @@ bool log_view_owner_is_dead(const struct log_view *view, uint32_t slot, uint32_t
 /* 0 and the first kept segment; number 0 when nothing was ever removed. SEGLOG_ECORRUPT, -EIO */
 int log_view_floor(const struct log_view *view, struct floor_facts *out);
 
+/* Does the segment lie below the floor? 1, 0 or a status. */
+int log_view_is_removed(const struct log_view *view, uint64_t number);
+
 /* ---- verdicts: what an unfinished or bad frame in an unsealed segment means -------------------- */
 
 enum claim_verdict {

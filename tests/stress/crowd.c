@@ -252,8 +252,8 @@ int crowd_drop(struct child *parent, void *arg)
     struct crowd *crowd = arg;
     struct seglog_log *log;
 
-    (void)parent;
     child_must(seglog_log_open(crowd->dir, &options, &log));
+    child_say(parent, 'r');
     while (!atomic_load(&crowd->done)) {
         struct segment_list list;
         int rc;
@@ -351,11 +351,11 @@ int crowd_follow(struct child *parent, void *arg)
     struct following *g = calloc(1, sizeof(*g));
     int rc;
 
-    (void)parent;
     if (!g)
         return 1;
     g->f = arg;
     child_must(seglog_reader_open(g->f->crowd->dir, &g->f->options, &g->reader));
+    child_say(parent, 'r');
     do {
         rc = follow_on(g);
     } while (rc == 0);

@@ -74,7 +74,14 @@ static void followers_start(struct crowd *crowd, struct child *children,
     for (uint32_t i = 0; i < FOLLOWERS; i++) {
         followers[i] = (struct crowd_follower){.crowd = crowd, .id = i, .options = kinds[i]};
         child_start(&children[i], crowd_follow, &followers[i]);
+        cr_assert_eq(child_hear(&children[i]), 'r');
     }
+}
+
+static void dropper_start(struct crowd *crowd, struct child *dropper)
+{
+    child_start(dropper, crowd_drop, crowd);
+    cr_assert_eq(child_hear(dropper), 'r');
 }
 
 static void followers_end(struct crowd *crowd, struct child *children)
@@ -156,6 +163,8 @@ static void run_together(const struct setting *s)
     uint64_t total = 0;
 
     followers_start(crowd, children, followers);
+    if (s->segments_kept)
+        dropper_start(crowd, &dropper);
     for (uint32_t i = 0; i < PRODUCERS; i++) {
         writers[i] = (struct crowd_writer){.crowd = crowd,
                                            .id = i,
@@ -164,8 +173,6 @@ static void run_together(const struct setting *s)
                                            .dawdles = s->dawdles};
         child_start(&producers[i], crowd_write, &writers[i]);
     }
-    if (s->segments_kept)
-        child_start(&dropper, crowd_drop, crowd);
     for (uint32_t i = 0; i < PRODUCERS; i++) {
         child_end(&producers[i]);
         cr_assert_geq(atomic_load(&crowd->count[i]), records);
@@ -240,7 +247,7 @@ static void run_with_kills(const struct setting *s)
 
     followers_start(crowd, children, followers);
     if (s->segments_kept)
-        child_start(&dropper, crowd_drop, crowd);
+        dropper_start(crowd, &dropper);
     for (uint32_t i = 0; i < PRODUCERS; i++)
         seat_fill(&seats[i], crowd, i, s);
     for (uint32_t i = 0; i < kills; i++) {
