@@ -153,6 +153,7 @@ static int cold_seal(struct recovering *r, struct segment *seg, struct seal_orde
     int rc = -ENOENT;
 
     order->activation = &r->act;
+    order->cold = true;
     if (seg->facts.number > 0)
         rc = segment_open(r->log->view.dirfd, seg->facts.number - 1, seg->facts.uuid, SEGMENT_PREAD,
                           &before, NULL);
@@ -242,6 +243,12 @@ static int cold_step(struct recovering *r, struct segment *seg, struct reading *
             source_forget(&rd->src);
             r->log->recovery.claims_aborted++;
             return rc < 0 ? rc : 1;
+        }
+        if (at < durable) {
+            /* A mark lies behind no open claim: one turned bit makes this of an ABORTED word. What it
+             * says of its length is tried, and what comes next is checked as always. */
+            rd->damaged = true;
+            return 1;
         }
         rd->scan.at = at;
         rd->scan.seq_rel = seq_rel;

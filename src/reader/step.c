@@ -230,6 +230,7 @@ static int step_claim(struct seglog_reader *r, struct scan *behind, const struct
     struct held *held = r->place.held;
     const bool is_new = r->probed_held != held || r->probed_at != frame->offset;
     enum claim_verdict verdict;
+    struct mark_facts mark;
     int rc;
 
     if (held->sealed) {
@@ -250,6 +251,12 @@ static int step_claim(struct seglog_reader *r, struct scan *behind, const struct
     rc = held_look_sealed(r, held, r->place.at);
     if (rc != 0)
         return rc == 1 ? 0 : held_failed(r, rc);
+    if (verdict == CLAIM_END && segment_mark(held->seg, &mark) == 0 && r->place.at < mark.offset) {
+        behind->at = r->place.at;
+        behind->seq_rel = r->place.seq_rel;
+        behind->why = "an open claim where frames were durable";
+        return damage_pass(r, behind);
+    }
     if (verdict == CLAIM_END)
         return reader_blocked(r, BLOCK_OTHER);
     return claim_pass(r, behind, frame);

@@ -31,6 +31,7 @@ struct seal_order {
     uint32_t flags; /* FOOTER_* */
     uint64_t bytes_dropped;
     uint64_t frames_dropped;
+    bool cold;         /* nobody is at work in it: an open claim is damage, not somebody's */
     uint64_t next_seq; /* FOOTER_DAMAGED: first number of the next segment, if known; else 0 */
     const struct activation_facts *activation;
     const struct footer_facts *prev; /* footer of the segment before; NULL: none */

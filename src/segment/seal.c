@@ -40,6 +40,10 @@ static int seal_pass(struct seal_builder *b, struct scan *scan, const struct sea
             }
             return order->end ? 0 : -EINVAL; /* neither rolled nor cut */
         }
+        if (frame.facts.state == WORD_CLAIMED && order->cold && (order->flags & FOOTER_DAMAGED)) {
+            b->facts.next_seq += frame.facts.count;
+            continue;
+        }
         if (frame.facts.state == WORD_CLAIMED) {
             trouble->busy = frame.offset;
             return -EBUSY;
