@@ -45,7 +45,11 @@ static int segment_check(struct segment *seg, uint64_t number, const uint8_t uui
 
     if (rc < 0)
         return rc;
-    if (!file.is_regular || file.size < PAGE_BYTES) {
+    if (!file.is_regular) {
+        say(why, "segment is not a regular file");
+        return SEGLOG_ECORRUPT;
+    }
+    if (file.size < PAGE_BYTES) {
         say(why, "segment file is truncated");
         return SEGLOG_ECORRUPT;
     }
@@ -89,7 +93,10 @@ int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segmen
     if (seg->fd < 0) {
         rc = seg->fd;
         free(seg);
-        return rc;
+        if (rc != -ELOOP && rc != -EISDIR && rc != -ENXIO && rc != -ENODEV)
+            return rc;
+        say(why, "segment is not a regular file");
+        return SEGLOG_ECORRUPT;
     }
     rc = segment_check(seg, number, uuid, why);
     if (rc == 0 && (access == SEGMENT_READ || access == SEGMENT_WRITE)) {
