@@ -34,6 +34,15 @@ static int create_check(const struct seglog_log_options *o)
     return 0;
 }
 
+/* Is there a log? One that somebody attached to has more files, listed in any order. */
+static bool has_settings(int dirfd)
+{
+    const int fd = file_open(dirfd, NAME_SETTINGS, O_RDONLY, 0);
+
+    file_close(fd);
+    return fd != -ENOENT;
+}
+
 static int not_temporary(void *context, const char *name)
 {
     const size_t n = strlen(name);
@@ -41,7 +50,7 @@ static int not_temporary(void *context, const char *name)
     (void)context;
     if ((n > 4 && strcmp(name + n - 4, ".tmp") == 0) || strcmp(name, "lost+found") == 0)
         return 0;
-    return strcmp(name, NAME_SETTINGS) == 0 ? -EEXIST : -ENOTEMPTY;
+    return -ENOTEMPTY;
 }
 
 static int create_settings(int dirfd, const struct seglog_log_options *o)
@@ -76,12 +85,14 @@ static int create_settings(int dirfd, const struct seglog_log_options *o)
     if (rc == 0)
         rc = file_rename_new(dirfd, temp, NAME_SETTINGS);
     /* C2: a log, though a power cut may still take the name. */
+    if (rc == -ENOENT && has_settings(dirfd))
+        rc = -EEXIST; /* others were faster, and have swept away what looked left over */
     if (rc < 0)
         file_unlink(dirfd, temp);
     return rc < 0 ? rc : dir_sync(dirfd);
 }
 
-/* Make the name of a directory we made survive too. */
+/* Make the name of the directory survive too, whoever made it. */
 static int sync_parent(const char *dir)
 {
     char *up = malloc(strlen(dir) + 4);
@@ -123,9 +134,11 @@ int seglog_log_create(const char *dir, const struct seglog_log_options *options)
         rc = -errno;
     if (rc == 0)
         rc = dir_each(dirfd, not_temporary, NULL);
+    if (rc == -ENOTEMPTY && has_settings(dirfd))
+        rc = -EEXIST;
     if (rc == 0)
         rc = create_settings(dirfd, o);
-    if (rc == 0 && made)
+    if (rc == 0)
         rc = sync_parent(dir);
     file_close(dirfd);
     if (rc < 0 && made && rc != -EEXIST)

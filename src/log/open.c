@@ -23,8 +23,7 @@
 
 /* ---- the two files that carry no records ---------------------------------------------------- */
 
-/* Make a file of this size, whole, unless it is there. */
-static int ensure_file(const struct log_view *view, const char *name, uint64_t size)
+static int ensure_file_once(const struct log_view *view, const char *name, uint64_t size)
 {
     char temp[64];
     uint64_t nonce;
@@ -54,6 +53,17 @@ static int ensure_file(const struct log_view *view, const char *name, uint64_t s
     if (rc < 0)
         file_unlink(view->dirfd, temp);
     return rc == -EEXIST ? 0 : rc;
+}
+
+/* Make a file of this size, whole, unless it is there. */
+static int ensure_file(const struct log_view *view, const char *name, uint64_t size)
+{
+    int rc = -ENOENT;
+
+    /* Before we are attached, the first opener may take our temporary file for one of the dead. */
+    for (int tries = 0; tries < 100 && rc == -ENOENT; tries++)
+        rc = ensure_file_once(view, name, size);
+    return rc;
 }
 
 /* `live` holds nothing that outlives a boot: one that makes no sense is replaced. */

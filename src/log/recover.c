@@ -26,7 +26,7 @@ static int has_mark(const struct recovering *r, uint64_t number)
     int fd, rc = 0;
 
     segment_name(number, name);
-    fd = file_open(r->log->view.dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+    fd = file_open(r->log->view.dirfd, name, O_RDONLY, 0);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     for (int i = 0; i < 2 && rc == 0; i++) {

@@ -37,11 +37,18 @@ static int view_settings(struct log_view *view)
 {
     struct settings_page page;
     struct file_facts file;
-    const int fd = file_open(view->dirfd, NAME_SETTINGS, O_RDONLY, 0);
+    int fd = file_open(view->dirfd, NAME_SETTINGS, O_RDONLY, 0);
     int rc;
 
-    if (fd == -ENOENT)
-        return view_missing(view->dirfd);
+    if (fd == -ENOENT) {
+        rc = view_missing(view->dirfd);
+        if (rc != SEGLOG_ENOTLOG)
+            return rc;
+        /* A log may have come between the two looks. */
+        fd = file_open(view->dirfd, NAME_SETTINGS, O_RDONLY, 0);
+        if (fd == -ENOENT)
+            return rc;
+    }
     if (fd < 0)
         return fd;
     rc = file_facts(fd, &file);

@@ -129,10 +129,11 @@ static int sweep_name(void *context, const char *name)
 {
     const size_t n = strlen(name);
     const int dirfd = *(const int *)context;
+    int rc = 0;
 
     if (n > 4 && strcmp(name + n - 4, ".tmp") == 0)
-        return file_unlink(dirfd, name);
-    return 0;
+        rc = file_unlink(dirfd, name);
+    return rc == -ENOENT ? 0 : rc; /* renamed by its maker: one who is not attached yet */
 }
 
 int segment_sweep(int dirfd)
