@@ -162,6 +162,7 @@ static unsigned limit_s(void)
 static void run_child(void)
 {
     run.pid = getpid();
+    setpgid(0, 0);
     alarm(limit_s());
     run.test->test();
     exit(0); /* not _exit(): LeakSanitizer looks now */
@@ -201,6 +202,7 @@ static void run_test(void)
         perror("runner");
         exit(1);
     }
+    kill(-pid, SIGKILL); /* what a failed test left running */
     if (atomic_load(&verdict->failed) == 0 && atomic_load(&verdict->skipped) != 0) {
         skipped++;
         word = "skipped";
