@@ -165,6 +165,10 @@ static void run_child(void)
     setpgid(0, 0);
     alarm(limit_s());
     run.test->test();
+    if (atomic_load(&verdict->failed)) {
+        fflush(NULL);
+        _exit(1); /* what a failed test did not free is no news */
+    }
     exit(0); /* not _exit(): LeakSanitizer looks now */
 }
 
