@@ -66,6 +66,29 @@ int seek_tail(struct seglog_reader *r, const struct segment_list *list, size_t *
     return path_first(r, &r->place);
 }
 
+/*
+ * As seek_tail(), but nearer to the end if that is allowed: while writers of this boot vouch for the
+ * log no cut is pending, so that the newest active segment is part of it, and the walk may begin
+ * there. *before: how many segments of the list come before it.
+ */
+static int seek_newest(struct seglog_reader *r, const struct segment_list *list, size_t *before)
+{
+    log_view_refresh(&r->view);
+    for (size_t i = list->count; i-- > 0 && log_view_is_live(&r->view);) {
+        struct activation_facts act;
+
+        if (path_peek(r, list->numbers[i], &act, NULL, NULL) != 0)
+            continue; /* a spare */
+        if (path_to(r, list->numbers[i]) != 0 || r->place.held->sealed ||
+            segment_boot_relation(r->place.held->seg, &r->view.boot) != BOOT_SAME)
+            break;
+        place_at_start(&r->place, r->place.held);
+        *before = i;
+        return 0;
+    }
+    return seek_tail(r, list, before);
+}
+
 static bool begins_behind(struct seglog_reader *r, uint64_t number, uint64_t seq)
 {
     struct activation_facts act;
@@ -112,24 +135,43 @@ static void skip_to_hint(struct seglog_reader *r)
     }
 }
 
+/* How many frames past the end that was there at the call a walk goes on: the writers' word on it may
+ * lag by some, and a log that grows as fast as we walk would never be caught up with. */
+#define CHASE_FRAMES 65536u
+
+/* The end as its writers see it now. */
+static uint64_t end_now(const struct seglog_reader *r)
+{
+    const struct held *held = r->place.held;
+
+    if (!held || held->sealed || !held->seg->base)
+        return UINT64_MAX;
+    return held->base_seq +
+           tail_seq_rel(word_load(&segment_tail(held->seg)->tail, memory_order_relaxed));
+}
+
 int seek_end(struct seglog_reader *r)
 {
     struct segment_list list;
-    size_t sealed;
+    size_t before;
+    uint64_t stop;
+    unsigned chased = 0;
     int rc = seek_list(r, &list);
 
     if (rc < 0)
         return rc;
-    rc = seek_tail(r, &list, &sealed);
+    rc = seek_newest(r, &list, &before);
     segment_list_free(&list);
-    while (rc >= 0) {
+    stop = end_now(r);
+    while (rc >= 0 && chased < CHASE_FRAMES) {
         struct scan_frame frame;
 
         if (r->place.held && r->place.at == OFF_FRAMES && !r->place.held->sealed)
             skip_to_hint(r);
         rc = walk(r, &frame);
+        chased += place_seq(&r->place) >= stop;
     }
-    return rc == -EAGAIN ? 0 : rc;
+    return rc == -EAGAIN || rc > 0 ? 0 : rc;
 }
 
 /* Forward to `seq`, or to the next number that is a record. */
@@ -197,12 +239,12 @@ static int check_epoch(struct seglog_reader *r, const struct segment_list *list,
 /* To a place at or before the number, as near as can be had without walking. */
 static int seek_near(struct seglog_reader *r, const struct segment_list *list, uint64_t seq)
 {
-    size_t sealed, i;
-    int rc = seek_tail(r, list, &sealed);
+    size_t before, i;
+    int rc = seek_newest(r, list, &before);
 
     if (rc < 0 || place_seq(&r->place) <= seq)
         return rc;
-    for (i = seek_first(r, list, sealed, begins_behind, seq); i > 0; i--) {
+    for (i = seek_first(r, list, before, begins_behind, seq); i > 0; i--) {
         if (path_to(r, list->numbers[i - 1]) == 0) {
             skip_by_anchor(r, seq);
             return 0;
