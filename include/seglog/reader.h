@@ -31,11 +31,10 @@ enum seglog_place_kind {
 };
 
 struct seglog_place {
-    uint32_t kind; /* enum seglog_place_kind */
-    uint32_t reserved;
+    uint32_t kind;        /* enum seglog_place_kind */
+    uint32_t check_epoch; /* SEQ only: 1: fail if the number was cut off since `epoch` */
     uint64_t value;
-    uint64_t epoch; /* SEQ only: the epoch the number was read in, from seglog_reader_position();
-                       0: do not check */
+    uint64_t epoch; /* the one the number was read in, from seglog_reader_position() */
 };
 
 /* How seglog_reader_wait() waits. */
@@ -90,7 +89,7 @@ struct seglog_damage {
  *          -ENOENT           no such directory or no log in it
  *          SEGLOG_ENOTLOG    other files are there but no log
  *          SEGLOG_ETRIMMED   from.value was removed by retention
- *          SEGLOG_EREWOUND   from.value lies beyond a recovery's cut (see from.epoch)
+ *          SEGLOG_EREWOUND   from.value lies beyond a recovery's cut (see from.check_epoch)
  *          -ERANGE           from.value is a number the log has not reached (more than next)
  *          -EINVAL           kind, wait or flags unknown
  *          SEGLOG_EVERSION, SEGLOG_EENDIAN, SEGLOG_ECORRUPT, SEGLOG_EFS, -EACCES, -EIO, -ENOMEM ...

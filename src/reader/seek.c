@@ -227,7 +227,7 @@ static int check_epoch(struct seglog_reader *r, const struct segment_list *list,
     struct activation_facts act;
     size_t i;
 
-    if (place->epoch == 0)
+    if (!place->check_epoch)
         return 0;
     for (i = seek_first(r, list, list->count, is_later_epoch, place->epoch); i < list->count; i++) {
         if (path_peek(r, list->numbers[i], &act, NULL, NULL) == 0 && act.epoch > place->epoch)

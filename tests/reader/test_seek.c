@@ -264,7 +264,8 @@ Test(seek, a_number_of_an_epoch_that_was_cut_is_told)
     struct build_log log;
     struct build_segment segs[4];
     struct seglog_reader *reader;
-    struct seglog_place place = {.kind = SEGLOG_PLACE_SEQ, .value = 15, .epoch = 1};
+    struct seglog_place place = {
+        .kind = SEGLOG_PLACE_SEQ, .check_epoch = 1, .value = 15, .epoch = 1};
 
     build_log_make(&log);
     build_begin(&log, NULL, &segs[0]);
@@ -286,7 +287,11 @@ Test(seek, a_number_of_an_epoch_that_was_cut_is_told)
     cr_assert_ok(seglog_reader_seek(reader, &place));
     expect_next(reader, 10);
     expect_position(reader, 11, 2);
-    place = (struct seglog_place){.kind = SEGLOG_PLACE_SEQ, .value = 25, .epoch = 2};
+    place = (struct seglog_place){.kind = SEGLOG_PLACE_SEQ, .check_epoch = 1, .value = 6};
+    cr_assert_status(seglog_reader_seek(reader, &place),
+                     SEGLOG_EREWOUND); /* the first epoch is 0 */
+    place.value = 25;
+    place.epoch = 2;
     cr_assert_ok(seglog_reader_seek(reader, &place));
     expect_next(reader, 25);
     place = (struct seglog_place){.kind = SEGLOG_PLACE_SEQ, .value = 25};
