@@ -373,6 +373,8 @@ class Reader:
                 if kind == "claimed":
                     if segment.sealed:
                         raise Damaged("an open claim in a sealed segment")
+                    if segment.relation == OTHER and below_mark:
+                        raise Damaged("an open claim below the mark")
                     if self.claim_ends(segment, at):
                         return segment.base + rel, False
                 if kind == "data":
