@@ -1,10 +1,10 @@
 #!/bin/bash
 # The documents say what is true: the example in README.md is the file in examples/, what README.md
-# prints is what the commands print, the bytes in docs/FORMAT.md are those of the golden logs, and
-# links lead somewhere.
+# prints is what the commands print, the bytes in docs/FORMAT.md are those of the golden logs, tests
+# and functions that are named exist, and links lead somewhere.
 #
-# Times and ids differ from run to run and are compared by their shape; the work directory may lie in
-# memory, which info remarks on.
+# Times and ids differ from run to run and are compared by their shape; the work directory may lie
+# in memory, which info remarks on.
 #
 # usage: documents.sh PATH-OF-SEGLOG
 set -u
@@ -32,13 +32,13 @@ fact() {
     fi
 }
 
-# ---- the example -----------------------------------------------------------------------------------
+# ---- the example ---------------------------------------------------------------------------------
 
 sed -n '/^```c$/,/^```$/p' "$root/README.md" | sed '1d;$d' >"$work/example.c"
 diff -u "$root/examples/append.c" "$work/example.c"
 fact $? "the example in README.md is examples/append.c"
 
-# ---- the tour --------------------------------------------------------------------------------------
+# ---- the tour ------------------------------------------------------------------------------------
 
 shape() {
     sed -E 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{9}Z/TIME/g
@@ -63,7 +63,7 @@ fact $? "the commands in README.md print what it says"
 fact $? "they are ten or more"
 if [ -n "${SEGLOG_SHOW_TOUR:-}" ]; then cat said; fi
 
-# ---- the bytes -------------------------------------------------------------------------------------
+# ---- the bytes -----------------------------------------------------------------------------------
 
 # A line "0052a0  0a 00 ..." must be what some golden segment has there. The golden files are text, 32
 # bytes a line, lines of zeros left out.
@@ -87,7 +87,21 @@ bad=$(awk -F '[ \t]' '
 [ -z "$bad" ] && [ "$(wc -l <bytes)" -ge 20 ]
 fact $? "the bytes in docs/FORMAT.md are in the golden logs${bad:+, but for $bad}"
 
-# ---- links -----------------------------------------------------------------------------------------
+# ---- names ---------------------------------------------------------------------------------------
+
+# `suite, name_of_a_test` and `function()` in docs/*.md are those of tests and sources.
+missing=
+text=$(cat "$root"/docs/*.md | tr '\n' ' ')
+while IFS= read -r name; do
+    grep -rqF "Test($name" "$root"/tests --include='*.c' || missing="$missing ($name)"
+done < <(grep -oE '`[a-z_]+, [a-z_0-9]{12,}`' <<<"$text" | tr -d '`' | sort -u)
+while IFS= read -r name; do
+    grep -rqE "\\b$name\\(" "$root"/src "$root"/include || missing="$missing $name()"
+done < <(grep -oE '`[a-z]+_[a-z_]+\(\)`' <<<"$text" | tr -d '`()' | sort -u)
+[ -z "$missing" ]
+fact $? "every test and function that is named exists${missing:+, but for$missing}"
+
+# ---- links ---------------------------------------------------------------------------------------
 
 missing=
 for page in "$root"/README.md "$root"/docs/*.md; do
