@@ -10,7 +10,8 @@ set -u
 tap=$1
 shift
 work=$(mktemp -d "${TMPDIR:-/tmp}/seglog-run.XXXXXX") || exit 1
-mkdir "$work/tmp"
+mkdir -m 1777 "$work/tmp"
+chmod 711 "$work" # tests that give up their rights still have to get there
 group=
 
 tidy() {
