@@ -1,21 +1,14 @@
 /*
- * Going through a log and printing what was selected.
- *
- * The interval is turned into numbers first, [from, to), with `to` no later than what is published at
- * the start: so `cat` ends, however fast somebody appends meanwhile. Damage is named on stderr,
- * stepped over, and remembered in the exit status.
+ * Going through a log and printing what was selected: the work of `cat` and `tail`.
  */
 #include "scan.h"
 
 #include "fail.h"
+#include "scan_state.h"
 #include "signals.h"
-#include "stamp.h"
-
-#include <seglog/inspect.h>
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #define BATCH_RECORDS 256
@@ -23,263 +16,9 @@
 /* How long one wait for new records may last before the output is looked at. */
 #define WAIT_NS UINT64_C(500000000)
 
-struct scan {
-    const struct selection *sel;
-    const struct cli *cli;
-    struct seglog_reader *reader;
-    struct output output;
-    uint64_t from_seq;
-    uint64_t to_seq;      /* nothing from here on is printed */
-    uint64_t to_time_ns;  /* when following: a record of this time or later ends it */
-    uint64_t left;        /* records that may still be printed */
-    uint64_t earliest;    /* number of the last record that walk_backward() counted */
-    uint64_t epoch;       /* in which the reader was placed */
-    uint64_t bad_segment; /* where damage was met last, plus one: no place twice */
-    uint64_t bad_offset;
-    int exit_status;
-    bool from_first; /* the interval starts where the log starts */
-    bool stuck;
-};
-
 static bool scan_done(const struct scan *scan)
 {
     return scan->left == 0 || scan->stuck || scan->output.sink.error || signals_stopped();
-}
-
-/* ---- places ----------------------------------------------------------------------------------- */
-
-static int reader_open(const struct selection *sel, const struct seglog_place *from, bool tagged,
-                       struct seglog_reader **out)
-{
-    struct seglog_reader_options options = {
-        .from = *from,
-        .flags = sel->flags,
-        .wait = SEGLOG_WAIT_AUTO,
-    };
-
-    if (tagged && sel->has_tag) {
-        options.flags |= SEGLOG_READER_TAG;
-        options.tag = sel->tag;
-    }
-    return seglog_reader_open(sel->dir, &options, out);
-}
-
-static bool is_beyond(int rc)
-{
-    return rc == -ERANGE || rc == SEGLOG_EREWOUND;
-}
-
-/*
- * The number that a place stands for. A number that was removed stands for the first one left, one
- * that is not there yet for itself.
- */
-static int place_resolve(struct scan *scan, struct seglog_reader *survey,
-                         const struct seglog_place *place, const char *option, uint64_t *seq)
-{
-    const int rc = seglog_reader_seek(survey, place);
-
-    if (is_beyond(rc)) {
-        *seq = place->value;
-        return 0;
-    }
-    if (rc == SEGLOG_ETRIMMED) {
-        const struct seglog_place first = {.kind = SEGLOG_PLACE_FIRST};
-        const int again = seglog_reader_seek(survey, &first);
-
-        if (again < 0)
-            return again;
-        seglog_reader_position(survey, seq, NULL);
-        note(scan->cli, "%s %llu: removed by retention; the first record left is %llu", option,
-             (unsigned long long)place->value, (unsigned long long)*seq);
-        return 0;
-    }
-    if (rc < 0)
-        return rc;
-    return seglog_reader_position(survey, seq, NULL);
-}
-
-/* Turn the interval into numbers and open the reader that will walk it. */
-static int scan_open(struct scan *scan)
-{
-    const struct selection *sel = scan->sel;
-    const struct seglog_place first = {.kind = SEGLOG_PLACE_FIRST};
-    struct seglog_reader *survey = NULL;
-    uint64_t end_seq = UINT64_MAX;
-    int rc = reader_open(sel, &first, false, &survey);
-
-    if (rc < 0)
-        return rc;
-    rc = seglog_reader_bounds(survey, NULL, &end_seq);
-    if (rc == SEGLOG_ECORRUPT || rc == SEGLOG_EMISSING)
-        end_seq = UINT64_MAX; /* the walk will meet it, and name it */
-    else if (rc < 0)
-        goto out;
-
-    scan->to_seq = sel->follow ? UINT64_MAX : end_seq;
-    if (sel->has_to && sel->follow && sel->to.kind == SEGLOG_PLACE_TIME &&
-        sel->to.value > stamp_now_ns()) {
-        scan->to_time_ns = sel->to.value;
-    } else if (sel->has_to) {
-        uint64_t to_seq;
-
-        rc = place_resolve(scan, survey, &sel->to, "--to", &to_seq);
-        if (rc < 0)
-            goto out;
-        if (to_seq < scan->to_seq)
-            scan->to_seq = to_seq;
-    }
-    rc = place_resolve(scan, survey, &sel->from, "--from", &scan->from_seq);
-    if (rc < 0)
-        goto out;
-    if (scan->from_seq > end_seq && !sel->follow)
-        note(scan->cli, "--from %llu: the log ends at %llu", (unsigned long long)scan->from_seq,
-             (unsigned long long)end_seq);
-    rc = reader_open(sel, &first, true, &scan->reader);
-out:
-    seglog_reader_close(survey);
-    return rc;
-}
-
-/* Stand before number seq, or at the end when it is not there yet. */
-static int seek_number(struct scan *scan, uint64_t seq)
-{
-    struct seglog_place place = {.kind = SEGLOG_PLACE_SEQ, .value = seq};
-    int rc = seglog_reader_seek(scan->reader, &place);
-
-    if (is_beyond(rc)) {
-        place.kind = SEGLOG_PLACE_END;
-        rc = seglog_reader_seek(scan->reader, &place);
-    }
-    if (rc == SEGLOG_ETRIMMED) {
-        place.kind = SEGLOG_PLACE_FIRST;
-        rc = seglog_reader_seek(scan->reader, &place);
-    }
-    if (rc >= 0)
-        seglog_reader_position(scan->reader, NULL, &scan->epoch);
-    return rc;
-}
-
-static int seek_first(struct scan *scan)
-{
-    const struct seglog_place first = {.kind = SEGLOG_PLACE_FIRST};
-    const int rc = seglog_reader_seek(scan->reader, &first);
-
-    if (rc >= 0)
-        seglog_reader_position(scan->reader, NULL, &scan->epoch);
-    return rc;
-}
-
-/* Stand where the walk begins. */
-static int seek_start(struct scan *scan)
-{
-    if (scan->sel->reverse)
-        return seek_number(scan, scan->to_seq);
-    if (!scan->from_first)
-        return seek_number(scan, scan->from_seq);
-    /* Opened at the first record, or brought back to it: what is damaged there is still to be named. */
-    return seek_first(scan);
-}
-
-/* ---- trouble ---------------------------------------------------------------------------------- */
-
-static void damage_say(struct scan *scan, const struct seglog_damage *damage)
-{
-    char lost[64] = "no record lost";
-
-    if (damage->first_seq == damage->last_seq)
-        snprintf(lost, sizeof(lost), "record %llu lost", (unsigned long long)damage->first_seq);
-    else if (damage->first_seq < damage->last_seq)
-        snprintf(lost, sizeof(lost), "records %llu to %llu lost",
-                 (unsigned long long)damage->first_seq, (unsigned long long)damage->last_seq);
-    fail_text(scan->cli, EX_DATAERR, scan->sel->dir, "segment %llu, offset %llu: %.*s; %s",
-              (unsigned long long)damage->segment, (unsigned long long)damage->offset,
-              (int)sizeof(damage->cause), damage->cause, lost);
-}
-
-/* Damage was met: name it, unless it lies outside of the interval; the reader goes on behind it. */
-static void damage_met(struct scan *scan, int status)
-{
-    struct seglog_damage damage = {.first_seq = 1};
-
-    if (seglog_reader_damage(scan->reader, &damage) < 0) {
-        scan->exit_status = fail_status(scan->cli, scan->sel->dir, status);
-        scan->stuck = true;
-        return;
-    }
-    if (damage.segment + 1 == scan->bad_segment && damage.offset == scan->bad_offset) {
-        scan->stuck = true; /* the same place again: there is no way behind it */
-        return;
-    }
-    scan->bad_segment = damage.segment + 1;
-    scan->bad_offset = damage.offset;
-    if (damage.first_seq <= damage.last_seq &&
-        (damage.first_seq >= scan->to_seq || damage.last_seq < scan->from_seq))
-        return;
-    damage_say(scan, &damage);
-    if (scan->exit_status == 0)
-        scan->exit_status = EX_DATAERR;
-}
-
-/* The number at which the log goes on after a recovery cut off what was read before. */
-static int rewound_to(const struct scan *scan, uint64_t *seq)
-{
-    struct seglog_info info;
-    const int rc = seglog_info_read(scan->sel->dir, &info);
-
-    if (rc < 0)
-        return rc;
-    *seq = info.next_seq;
-    for (size_t i = info.segment_count; i-- > 0;) {
-        const struct seglog_segment_info *seg = &info.segments[i];
-
-        if (seg->epoch > scan->epoch && seg->state != SEGLOG_SEGMENT_SPARE &&
-            seg->state != SEGLOG_SEGMENT_DAMAGED && seg->first_seq < *seq)
-            *seq = seg->first_seq;
-    }
-    seglog_info_free(&info);
-    return 0;
-}
-
-/* Retention or a recovery took away what was next: say it and go on where the log goes on. */
-static int scan_lost_place(struct scan *scan, int status)
-{
-    uint64_t seq = 0;
-    int rc;
-
-    if (status == SEGLOG_ETRIMMED) {
-        rc = seek_first(scan);
-        if (rc == 0)
-            rc = seglog_reader_position(scan->reader, &seq, NULL);
-    } else {
-        rc = rewound_to(scan, &seq);
-        if (rc == 0)
-            rc = seek_number(scan, seq);
-    }
-    if (rc == 0)
-        note(scan->cli, "%s: %s; going on at record %llu", scan->sel->dir, seglog_strerror(status),
-             (unsigned long long)seq);
-    return rc;
-}
-
-/* What a call of the reader gave instead of records. returns 0 to go on, else to stop */
-static int scan_trouble(struct scan *scan, int status)
-{
-    int rc = status;
-
-    if (status == SEGLOG_ECORRUPT || status == SEGLOG_EMISSING) {
-        damage_met(scan, status);
-        return scan->stuck;
-    }
-    if (status == -EINTR)
-        return 0;
-    if (status == SEGLOG_ETRIMMED || status == SEGLOG_EREWOUND) {
-        rc = scan_lost_place(scan, status);
-        if (rc == 0)
-            return 0;
-    }
-    scan->exit_status = fail_status(scan->cli, scan->sel->dir, rc);
-    scan->stuck = true;
-    return 1;
 }
 
 /* ---- walking ---------------------------------------------------------------------------------- */
@@ -358,11 +97,8 @@ static void walk_backward(struct scan *scan, bool loud,
             struct seglog_damage damage;
 
             /* The way forward will name it; only see to it that this way ends. */
-            if (seglog_reader_damage(scan->reader, &damage) < 0 ||
-                (damage.segment + 1 == scan->bad_segment && damage.offset == scan->bad_offset))
+            if (seglog_reader_damage(scan->reader, &damage) < 0 || scan_damage_again(scan, &damage))
                 return;
-            scan->bad_segment = damage.segment + 1;
-            scan->bad_offset = damage.offset;
             continue;
         }
         if (rc < 0) {
@@ -402,7 +138,7 @@ static int find_last(struct scan *scan, uint64_t count)
         scan->from_first = false;
         return rc;
     }
-    rc = seek_number(scan, scan->to_seq);
+    rc = scan_seek_number(scan, scan->to_seq);
     if (rc < 0)
         return rc;
     scan->left = count;
@@ -413,6 +149,17 @@ static int find_last(struct scan *scan, uint64_t count)
     }
     scan->bad_segment = 0;
     return 0;
+}
+
+/* Stand where the walk begins. */
+static int seek_start(struct scan *scan)
+{
+    if (scan->sel->reverse)
+        return scan_seek_number(scan, scan->to_seq);
+    if (!scan->from_first)
+        return scan_seek_number(scan, scan->from_seq);
+    /* Opened at the first record, or brought back to it: what is damaged there is still to be named. */
+    return scan_seek_first(scan);
 }
 
 /* ---- the two commands ------------------------------------------------------------------------- */
@@ -468,6 +215,7 @@ int scan_cat(const struct selection *sel)
         output_close(&scan.output);
         return rc;
     }
+    scan.at_most = sel->has_count;
     rc = scan_open(&scan);
     if (rc == 0)
         rc = seek_start(&scan);

@@ -141,7 +141,7 @@ fact $? 'a closed output is a failure'
 mkfifo slow
 "$SEGLOG" cat long >slow 2>stop.err &
 pid=$!
-jobs_started+=($pid)
+jobs_started+=("$pid")
 exec 9<slow
 read -r first <&9
 kill -TERM "$pid"

@@ -72,6 +72,16 @@ make gone
 rm "$(first_segment gone)"
 run cat gone
 status_is 'a missing segment is 65' 65
+for place in first 0 100 -3999 @-1h; do
+    run cat gone --from $place
+    status_is "also from $place" 65
+done
+for place in -1 -3000 2000 last @-0; do
+    run tail gone --from $place
+    [ $code -le 1 ]
+    fact $? "but not from $place"
+done
+run cat gone
 [ -s out ]
 fact $? 'and the rest is printed'
 run verify gone
@@ -90,9 +100,8 @@ is 'and says so in JSON' "$(jq .ok out)" false
 
 # The log's own settings.
 make unset
-for file in $(find unset -type f ! -name '*.seg'); do
-    dd if=/dev/zero of="$file" bs=4096 count=1 conv=notrunc status=none
-done
+find unset -type f ! -name '*.seg' -exec \
+    dd if=/dev/zero of={} bs=4096 count=1 conv=notrunc status=none ';'
 run cat unset
 [ "$code" -eq 65 ] || [ "$code" -eq 66 ]
 fact $? 'without its settings a log cannot be read'

@@ -26,6 +26,7 @@ cd "$work" || exit 1
 
 tidy() {
     local pid
+    [ $BASHPID -eq $$ ] || return # a subshell that was killed before it became the command
     for pid in "${jobs_started[@]}"; do
         kill -KILL "$pid" 2>/dev/null
     done
@@ -118,7 +119,7 @@ start() {
     last="$* &"
     "$SEGLOG" "$@" >"$name.out" 2>"$name.err" </dev/null &
     pid=$!
-    jobs_started+=($pid)
+    jobs_started+=("$pid")
 }
 
 # until_true COMMAND...: true as soon as it is, false after 20 s.

@@ -44,7 +44,7 @@ for interval in '--from end' '--from 10' '--to first' '--to 0' '--from 5 --to 5'
 done
 run cat log --from 11
 status_is 'a number that is not there yet' 1
-err_like 'is worth a word' 'the log ends at 10'
+err_like 'is worth a word' 'the log has not got there yet'
 run cat log --from 11 -q
 err_is_empty 'but not with -q'
 

@@ -13,7 +13,7 @@ feed() {
     last="append $* &"
     "$SEGLOG" append "$@" <fifo >feed.out 2>feed.err &
     pid=$!
-    jobs_started+=($pid)
+    jobs_started+=("$pid")
     exec 7>fifo
 }
 
@@ -67,7 +67,7 @@ mkfifo fifo
 exec 7<>fifo
 "$SEGLOG" append log5 --rate 0.001 <&7 2>feed.err &
 pid=$!
-jobs_started+=($pid)
+jobs_started+=("$pid")
 echo one >&7
 until_true stored log5 1
 kill -TERM $pid
@@ -75,7 +75,7 @@ ends $pid
 echo two >&7
 "$SEGLOG" append log5 --count <&7 2>feed.err &
 pid=$!
-jobs_started+=($pid)
+jobs_started+=("$pid")
 until_true stored log5 2
 fact $? 'what was not read is read by the next append'
 kill -TERM $pid
@@ -83,10 +83,9 @@ ends $pid
 exec 7>&-
 
 # A stream under way, cut at some record.
-yes 'a line of some length' | "$SEGLOG" append log6 --sync none 2>feed.err &
+"$SEGLOG" append log6 --sync none < <(yes 'a line of some length' | head -c 2G) 2>feed.err &
 pid=$!
-jobs_started+=($pid)
-until_true test -d log6
+jobs_started+=("$pid")
 until_true "$SEGLOG" cat log6 -n 1 -o none
 kill -TERM $pid
 ends $pid

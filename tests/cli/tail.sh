@@ -132,7 +132,7 @@ ends $pid
 mkfifo pipe
 "$SEGLOG" tail -f small -n 1 >pipe 2>gone.err &
 pid=$!
-jobs_started+=($pid)
+jobs_started+=("$pid")
 head -n 1 pipe >first
 ends $pid
 [ "$code" -eq 0 ] || [ "$code" -eq 141 ]
@@ -145,7 +145,7 @@ seq 1 100000 | "$SEGLOG" append big --sync none
 mkfifo stuck
 "$SEGLOG" cat big >stuck 2>/dev/null &
 pid=$!
-jobs_started+=($pid)
+jobs_started+=("$pid")
 exec 8<stuck
 read -r _ <&8
 kill -TERM $pid

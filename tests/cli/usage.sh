@@ -107,14 +107,14 @@ fact $? '--color=always wins over NO_COLOR'
 run cat nope --color always
 err_like 'and holds for failures' $'\033'
 if script -qec true /dev/null >/dev/null 2>&1; then
-    script -qec "'$SEGLOG' info log" /dev/null >tty </dev/null
-    grep -q $'\033' tty
+    script -qec "'$SEGLOG' info log" /dev/null >screen </dev/null
+    grep -q $'\033' screen
     fact $? 'colours on a terminal'
-    NO_COLOR=1 script -qec "'$SEGLOG' info log" /dev/null >tty </dev/null
-    ! grep -q $'\033' tty
+    NO_COLOR=1 script -qec "'$SEGLOG' info log" /dev/null >screen </dev/null
+    ! grep -q $'\033' screen
     fact $? 'none with NO_COLOR'
-    script -qec "'$SEGLOG' info log --color=never" /dev/null >tty </dev/null
-    ! grep -q $'\033' tty
+    script -qec "'$SEGLOG' info log --color=never" /dev/null >screen </dev/null
+    ! grep -q $'\033' screen
     fact $? 'none with --color=never'
 fi
 

@@ -1,0 +1,48 @@
+/*
+ * One walk through a log, shared by the files that resolve its interval, walk it, and deal with what
+ * is met on the way.
+ */
+#ifndef CLI_SCAN_STATE_H
+#define CLI_SCAN_STATE_H
+
+#include "select.h"
+
+struct scan {
+    const struct selection *sel;
+    const struct cli *cli;
+    struct seglog_reader *reader;
+    struct output output;
+    uint64_t from_seq;
+    uint64_t to_seq;      /* nothing from here on is printed */
+    uint64_t to_time_ns;  /* when following: a record of this time or later ends it */
+    uint64_t left;        /* records that may still be printed */
+    uint64_t earliest;    /* number of the last record that walk_backward() counted */
+    uint64_t epoch;       /* in which the reader was placed */
+    uint64_t bad_segment; /* where damage was met last, plus one: no place twice */
+    uint64_t bad_offset;
+    int exit_status;
+    bool from_first; /* the interval starts where the log starts */
+    bool at_most;    /* only so many records from its start are wanted */
+    bool stuck;
+};
+
+/* interval.c */
+
+/* Turn the interval into numbers and open the reader that will walk it. */
+int scan_open(struct scan *scan);
+
+/* Stand before number seq, or at the end when it is not there yet. */
+int scan_seek_number(struct scan *scan, uint64_t seq);
+
+/* Stand before the first record there is. */
+int scan_seek_first(struct scan *scan);
+
+/* trouble.c */
+
+/* What a call of the reader gave instead of records. returns 0 to go on, else to stop */
+int scan_trouble(struct scan *scan, int status);
+
+/* true: this damage is the one met last, so that there is no way past it. Else it is remembered. */
+bool scan_damage_again(struct scan *scan, const struct seglog_damage *damage);
+
+#endif
