@@ -217,8 +217,10 @@ static void alone(const char *section, bool in_place)
     bench_table(section, "one producer, a segment of 64 MiB, pages %s, ns a record, %d rounds",
                 in_place ? "in place" : "fresh", bench.rounds);
     bench_pin(0);
-    for (size_t i = 0; i < COUNT_OF(payloads); i++)
-        one_producer(payloads[i], in_place);
+    for (size_t i = 0; i < COUNT_OF(payloads); i++) {
+        if (bench_wants_payload(payloads[i]))
+            one_producer(payloads[i], in_place);
+    }
     bench_unpin();
 }
 
@@ -313,6 +315,8 @@ static void many(const char *section)
     for (size_t p = 0; p < COUNT_OF(payloads); p++) {
         struct bench_series series[COUNT_OF(crowds)] = {0};
 
+        if (!bench_wants_payload(payloads[p]))
+            continue;
         for (int tries = 0, got = 0; got < bench.rounds && tries < 3 * bench.rounds; tries++) {
             double rates[COUNT_OF(crowds)];
 
@@ -402,7 +406,7 @@ static void rolls(const char *section)
     for (size_t p = 0; p < COUNT_OF(payloads); p++) {
         struct bench_series series[COUNT_OF(names)] = {0};
 
-        if (payloads[p] != 64 && payloads[p] != 1024)
+        if ((payloads[p] != 64 && payloads[p] != 1024) || !bench_wants_payload(payloads[p]))
             continue;
         for (int round = 0; round < (bench.rounds + 1) / 2; round++) {
             bench_add(&series[0], run_rolls(payloads[p], true, SEGLOG_SYNC_NONE));

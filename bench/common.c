@@ -41,6 +41,7 @@ static _Noreturn void usage(const char *program, const char *sections, int statu
             "  -d, --dir DIR       where scratch logs go (/dev/shm)\n"
             "  -r, --rounds N      of each comparison (9)\n"
             "  -n, --near NS       a line bounced in less means near processors (170)\n"
+            "  -p, --payload N     this payload only\n"
             "  -c, --command FILE  the seglog command\n"
             "  -j, --json          an object a line instead of tables\n"
             "sections: %s\n",
@@ -64,17 +65,14 @@ static void pool_fill(void)
 void bench_start(int argc, char **argv, const char *sections)
 {
     static const struct option longs[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"rounds", required_argument, NULL, 'r'},
-        {"near", required_argument, NULL, 'n'},
-        {"command", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},     {"rounds", required_argument, NULL, 'r'},
+        {"near", required_argument, NULL, 'n'},    {"command", required_argument, NULL, 'c'},
+        {"payload", required_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "d:r:n:c:jh", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "d:r:n:p:c:jh", longs, NULL)) != -1) {
         switch (option) {
         case 'd':
             bench.dir = optarg;
@@ -84,6 +82,9 @@ void bench_start(int argc, char **argv, const char *sections)
             break;
         case 'n':
             bench.near_ns = atof(optarg);
+            break;
+        case 'p':
+            bench.payload = (size_t)atol(optarg);
             break;
         case 'c':
             bench.command = optarg;
@@ -107,6 +108,11 @@ void bench_start(int argc, char **argv, const char *sections)
 bool bench_wants(const char *section)
 {
     return !bench.only || strstr(section, bench.only);
+}
+
+bool bench_wants_payload(size_t payload)
+{
+    return bench.payload == 0 || bench.payload == payload;
 }
 
 /* ---- failing ---------------------------------------------------------------------------------- */

@@ -30,14 +30,16 @@ struct bench_options {
     int rounds;          /* of each comparison */
     double near_ns;      /* a line bounced there and back in less: the processors are near */
     bool json;           /* one object a line instead of tables */
+    size_t payload;      /* measure this one only; 0: all */
     const char *only;    /* run the sections whose name contains this; NULL: all */
 };
 extern struct bench_options bench;
 
 /* Read the command line: the same options for every program. `sections` is for the help text. */
 void bench_start(int argc, char **argv, const char *sections);
-/* Is this section wanted? */
+/* Is this section wanted? This payload? */
 bool bench_wants(const char *section);
+bool bench_wants_payload(size_t payload);
 
 /* ---- failing ---------------------------------------------------------------------------------- */
 

@@ -439,6 +439,8 @@ static void stream(const char *section)
     for (size_t p = 0; p < COUNT_OF(payloads); p++) {
         struct bench_series series[COUNT_OF(cases)] = {0};
 
+        if (!bench_wants_payload(payloads[p]))
+            continue;
         for (int tries = 0; series[0].n < bench.rounds && tries < 4 * bench.rounds; tries++) {
             double rates[COUNT_OF(cases)];
 

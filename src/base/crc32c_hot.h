@@ -22,6 +22,15 @@ static inline uint64_t crc_hot64(uint64_t state, uint64_t v)
     __asm__("crc32q %1, %0" : "+r"(state) : "r"(v));
     return state;
 }
+static inline uint64_t crc_hot64_at(uint64_t state, const uint8_t *p)
+{
+    const struct crc_hot_bytes {
+        uint8_t b[8];
+    } *bytes = (const void *)p;
+
+    __asm__("crc32q %1, %0" : "+r"(state) : "m"(*bytes));
+    return state;
+}
 static inline uint32_t crc_hot32(uint32_t state, uint32_t v)
 {
     __asm__("crc32l %1, %0" : "+r"(state) : "r"(v));
@@ -38,6 +47,13 @@ static inline uint64_t crc_hot64(uint64_t state, uint64_t v)
 {
     __asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(state) : "r"(v));
     return state;
+}
+static inline uint64_t crc_hot64_at(uint64_t state, const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return crc_hot64(state, le_swap64(v));
 }
 static inline uint32_t crc_hot32(uint32_t state, uint32_t v)
 {
@@ -57,14 +73,15 @@ static inline uint32_t crc_hot8(uint32_t state, uint8_t v)
 
 #define CRC_HOT_INLINE static inline __attribute__((always_inline))
 
-CRC_HOT_INLINE uint64_t crc_hot_step(uint64_t state, uint8_t *dst, const uint8_t *src, bool copies)
+/* Some multiple of 8 bytes, at most 32; n and copies are constants at each use. */
+CRC_HOT_INLINE uint64_t crc_hot_step(uint64_t state, uint8_t *dst, const uint8_t *src, size_t n,
+                                     bool copies)
 {
-    uint64_t v;
-
-    memcpy(&v, src, 8);
+    for (size_t at = 0; at < n; at += 8)
+        state = crc_hot64_at(state, src + at);
     if (copies)
-        memcpy(dst, &v, 8);
-    return crc_hot64(state, le_swap64(v));
+        memcpy(dst, src, n);
+    return state;
 }
 
 /* copies is a constant at each use; without it dst is not looked at. */
@@ -73,15 +90,33 @@ CRC_HOT_INLINE uint32_t crc_hot_run(uint32_t state32, uint8_t *dst, const uint8_
 {
     uint64_t state = state32;
 
-    for (; n >= 32; n -= 32, src += 32, dst += copies ? 32 : 0) {
-        state = crc_hot_step(state, dst, src, copies);
-        state = crc_hot_step(state, dst + 8, src + 8, copies);
-        state = crc_hot_step(state, dst + 16, src + 16, copies);
-        state = crc_hot_step(state, dst + 24, src + 24, copies);
+    for (size_t blocks = n / 32; blocks > 0; blocks--, src += 32, dst += copies ? 32 : 0) {
+        __asm__ volatile("" : "+r"(src)); /* or compilers gather the copies into one memcpy() */
+        state = crc_hot_step(state, dst, src, 32, copies);
     }
-    for (; n >= 8; n -= 8, src += 8, dst += copies ? 8 : 0)
-        state = crc_hot_step(state, dst, src, copies);
-    for (; n > 0; n--, src++, dst += copies ? 1 : 0) {
+    if (n % 32 == 0)
+        return (uint32_t)state;
+    if (n & 16) {
+        state = crc_hot_step(state, dst, src, 16, copies);
+        src += 16;
+        dst += copies ? 16 : 0;
+    }
+    if (n & 8) {
+        state = crc_hot_step(state, dst, src, 8, copies);
+        src += 8;
+        dst += copies ? 8 : 0;
+    }
+    if (n & 4) {
+        uint32_t v;
+
+        memcpy(&v, src, 4);
+        if (copies)
+            memcpy(dst, &v, 4);
+        state = crc_hot32((uint32_t)state, le_swap32(v));
+        src += 4;
+        dst += copies ? 4 : 0;
+    }
+    for (n %= 4; n > 0; n--, src++, dst += copies ? 1 : 0) {
         if (copies)
             *dst = *src;
         state = crc_hot8((uint32_t)state, *src);

@@ -39,15 +39,20 @@ static inline uint32_t frame_header_crc(const struct frame_space *space, uint64_
 
 /*
  * Fill a header for a DATA word, all but word 0 itself, which the caller stores last. The payload's
- * checksum is that of the caller: ~crc32c(frame_seed(), payload).
+ * checksum is that of the caller: ~crc32c(frame_seed(), payload). What is
+ * combined for the header's checksum is stored that way.
  */
 static inline void frame_fill(const struct frame_space *space, uint64_t offset,
                               struct frame_header *header, uint64_t word,
                               const struct frame_facts *facts)
 {
+    const uint64_t pcrc_and_tag = (uint64_t)facts->tag << 32 | facts->pcrc;
+
+    static_assert(offsetof(struct frame_header, tag) == offsetof(struct frame_header, pcrc) + 4,
+                  "one store");
     le64_put(&header->time_ns, facts->time_ns);
-    le32_put(&header->pcrc, facts->pcrc);
-    le32_put(&header->tag, facts->tag);
+    le64_put((le64 *)(void *)((uint8_t *)header + offsetof(struct frame_header, pcrc)),
+             pcrc_and_tag);
     le32_put(&header->seq_rel, facts->seq_rel);
     le32_put(&header->hcrc, frame_header_crc(space, offset, word, facts));
 }

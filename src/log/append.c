@@ -37,6 +37,7 @@ static int appender_start(struct seglog_log *log, struct seglog_appender *ap,
         log_slot_give(ap);
         return rc;
     }
+    ap->plain = ap->exclusive && ap->space.fast && !ap->fence;
     pthread_mutex_lock(&log->lock);
     log->appenders++;
     pthread_mutex_unlock(&log->lock);
@@ -122,40 +123,65 @@ static inline uint64_t fill(struct seglog_appender *ap, const struct filling *f)
     return word;
 }
 
-static inline __attribute__((always_inline)) int append_one(struct seglog_appender *ap,
-                                                            const void *data, uint64_t len,
-                                                            uint64_t time_ns, uint32_t tag,
-                                                            uint64_t *seq)
+/* plain: the appender is. A constant at each use, so that this becomes two functions. */
+static inline __attribute__((always_inline)) int append_one(struct seglog_appender *ap, bool plain,
+                                                            struct seglog_record r, uint64_t *seq)
 {
+    const bool exclusive = plain || ap->exclusive, fence = !plain && ap->fence;
+    struct frame_space space;
+    struct frame_facts facts;
     struct open_claim c;
-    struct filling f;
-    int rc = claim_refused(ap);
+    uint8_t *base;
+    uint64_t word;
+    const int rc = claim_take_as(ap, exclusive, frame_span(r.len), 1, &c);
 
     if (__builtin_expect(rc < 0, 0))
         return rc;
-    if (__builtin_expect(len > ap->len_max, 0))
-        return -EMSGSIZE;
-    rc = claim_take(ap, frame_span(len), 1, &c);
-    if (__builtin_expect(rc < 0, 0))
-        return rc;
-    f = (struct filling){
-        .at = c.at, .seq_rel = c.seq_rel, .len = len, .time_ns = time_ns, .tag = tag};
-    f.pcrc = ~crc32c_copy_hot(ap->space.fast, frame_seed(&ap->space, f.at),
-                              ap->base + f.at + FRAME_HEADER, data, len);
+    /* Copies: whatever is read after the payload was stored would have to be read again. */
+    base = ap->base;
+    space = ap->space;
+    space.fast = space.fast || plain;
+    facts = (struct frame_facts){
+        .time_ns = append_time(ap, r.time_ns), .seq_rel = (uint32_t)c.seq_rel, .tag = r.tag};
     if (seq)
-        *seq = ap->base_seq + f.seq_rel;
-    return claim_publish(ap, &c, fill(ap, &f));
+        *seq = ap->base_seq + c.seq_rel;
+    word = word_data(&space, r.len);
+    facts.pcrc = ~crc32c_copy_hot(space.fast, frame_seed(&space, c.at), base + c.at + FRAME_HEADER,
+                                  r.data, r.len);
+    frame_fill(&space, c.at, (struct frame_header *)(void *)(base + c.at), word, &facts);
+    return claim_publish_as(ap, exclusive, fence, &c, word);
 }
 
-int seglog_appender_append(struct seglog_appender *ap, const void *data, size_t len, uint64_t *seq)
+/* Any record, by any appender. */
+static __attribute__((noinline)) int append_any(struct seglog_appender *ap,
+                                                const struct seglog_record *r, uint64_t *seq)
 {
-    return append_one(ap, data, len, 0, 0, seq);
+    const int rc = claim_refused(ap);
+
+    if (rc < 0)
+        return rc;
+    if (r->len > ap->len_max)
+        return -EMSGSIZE;
+    return append_one(ap, false, *r, seq);
 }
 
 int seglog_appender_append_record(struct seglog_appender *ap, const struct seglog_record *record,
                                   uint64_t *seq)
 {
-    return append_one(ap, record->data, record->len, record->time_ns, record->tag, seq);
+    const struct seglog_record r = *record;
+
+    /* The most common case by itself: it calls nothing, so all of it stays in registers. */
+    if (__builtin_expect(r.len < CRC_HOT_BELOW, 1) && __builtin_expect(r.time_ns != 0, 1) &&
+        ap->plain && claim_refused(ap) == 0 && ap->at + frame_span(r.len) <= ap->soft_end)
+        return append_one(ap, true, r, seq);
+    return append_any(ap, record, seq);
+}
+
+int seglog_appender_append(struct seglog_appender *ap, const void *data, size_t len, uint64_t *seq)
+{
+    const struct seglog_record record = {.data = data, .len = len};
+
+    return append_any(ap, &record, seq);
 }
 
 int seglog_appender_appendv(struct seglog_appender *ap, const struct iovec *iov, int n,

@@ -19,7 +19,7 @@ static int claim_step(struct seglog_appender *ap, uint64_t seen)
     return 0;
 }
 
-int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count, struct open_claim *out)
+int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count)
 {
     const uint64_t word = claim_word(ap, span, count);
     const uint64_t hint = word_load(&ap->tail->tail, memory_order_relaxed);
@@ -42,7 +42,7 @@ int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count, stru
         /* Look before the swap: a lost swap takes the line from its owner all the same. */
         seen = word_load(word_at(ap, ap->at), memory_order_acquire);
         if (seen == 0 && word_claim(word_at(ap, ap->at), word, &seen)) {
-            claim_won(ap, word, span, count, out);
+            claim_won(ap, ap->at, ap->seq_rel, span, count);
             return 0;
         }
         rc = claim_step(ap, seen);
@@ -61,4 +61,10 @@ int claim_make_room(struct seglog_appender *ap, uint64_t span)
             return rc;
     }
     return 0;
+}
+
+int claim_wake(struct seglog_appender *ap, int rc)
+{
+    sleep_wake(ap->live);
+    return rc;
 }

@@ -17,67 +17,107 @@ static inline _Atomic uint64_t *word_at(const struct seglog_appender *ap, uint64
     return (_Atomic uint64_t *)(void *)(ap->base + offset);
 }
 
-/* The ways of claim_take() that are not the common one. 0: ap->at is where to claim. */
-int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count, struct open_claim *out);
+/* The ways of claim_take() that are not the common one. 0: as claim_mine() has it. */
+int claim_shared(struct seglog_appender *ap, uint64_t span, uint32_t count);
 int claim_make_room(struct seglog_appender *ap, uint64_t span);
+/* Wake who sleeps; gives rc back, so that it can be called last. */
+int claim_wake(struct seglog_appender *ap, int rc);
 
 static inline uint64_t claim_word(const struct seglog_appender *ap, uint64_t span, uint32_t count)
 {
     return ap->claim_word | (uint64_t)count << 28 | span / FRAME_ALIGN << 40;
 }
 
-/* The word at ap->at is ours: note it and stand behind it. */
-static inline void claim_won(struct seglog_appender *ap, uint64_t word, uint64_t span,
-                             uint32_t count, struct open_claim *out)
+/* The word at `at`, where we stand with seq_rel, is ours: stand behind it. */
+static inline void claim_won(struct seglog_appender *ap, uint64_t at, uint64_t seq_rel,
+                             uint64_t span, uint32_t count)
 {
-    *out = (struct open_claim){
-        .at = ap->at, .span = span, .word = word, .seq_rel = ap->seq_rel, .count = count};
-    ap->at += span;
-    ap->seq_rel += count;
+    ap->at = at + span;
+    ap->seq_rel = seq_rel + count;
 }
 
-/*
- * Take `span` bytes and `count` numbers; *out tells where. 0, or nothing has changed and
- * -ENOSPC ..., SEGLOG_ECORRUPT.
- */
-static inline int claim_take(struct seglog_appender *ap, uint64_t span, uint32_t count,
-                             struct open_claim *out)
+/* claim_take() by the exclusive appender. */
+static inline __attribute__((always_inline)) int
+claim_mine(struct seglog_appender *ap, uint64_t span, uint32_t count, struct open_claim *out)
 {
-    uint64_t word;
+    uint64_t at, seq_rel, word;
 
-    if (!ap->exclusive)
-        return claim_shared(ap, span, count, out);
     if (__builtin_expect(ap->at + span > ap->soft_end, 0)) {
         const int rc = claim_make_room(ap, span);
         if (rc < 0)
             return rc;
     }
-    if (__builtin_expect(word_load(word_at(ap, ap->at), memory_order_relaxed) != 0, 0))
+    at = ap->at;
+    seq_rel = ap->seq_rel;
+    if (__builtin_expect(word_load(word_at(ap, at), memory_order_relaxed) != 0, 0))
         return SEGLOG_ECORRUPT; /* somebody wrote where only we may */
     word = claim_word(ap, span, count);
-    word_mark(word_at(ap, ap->at), word);
-    claim_won(ap, word, span, count, out);
+    word_mark(word_at(ap, at), word);
+    claim_won(ap, at, seq_rel, span, count);
+    *out = (struct open_claim){
+        .at = at, .span = span, .word = word, .seq_rel = seq_rel, .count = count};
     return 0;
 }
 
+/*
+ * Take `span` bytes and `count` numbers; *out tells where. 0, or nothing has changed and
+ * -ENOSPC ..., SEGLOG_ECORRUPT.
+ *
+ * *out is filled here and not by a function that is called, so that it can live in registers.
+ */
+static inline __attribute__((always_inline)) int claim_take_as(struct seglog_appender *ap,
+                                                               bool exclusive, uint64_t span,
+                                                               uint32_t count,
+                                                               struct open_claim *out)
+{
+    int rc;
+
+    if (exclusive)
+        return claim_mine(ap, span, count, out);
+    rc = claim_shared(ap, span, count);
+    if (__builtin_expect(rc < 0, 0))
+        return rc;
+    *out = (struct open_claim){.at = ap->at - span,
+                               .span = span,
+                               .word = claim_word(ap, span, count),
+                               .seq_rel = ap->seq_rel - count,
+                               .count = count};
+    return 0;
+}
+
+static inline int claim_take(struct seglog_appender *ap, uint64_t span, uint32_t count,
+                             struct open_claim *out)
+{
+    return claim_take_as(ap, ap->exclusive, span, count, out);
+}
+
 /* Publish a claim with `value` as its first word. 0; SEGLOG_EEVICTED. */
-static inline int claim_publish(struct seglog_appender *ap, const struct open_claim *c,
-                                uint64_t value)
+static inline __attribute__((always_inline)) int claim_publish_as(struct seglog_appender *ap,
+                                                                  bool exclusive, bool fence,
+                                                                  const struct open_claim *c,
+                                                                  uint64_t value)
 {
     _Atomic uint64_t *word = word_at(ap, c->at);
+    const uint64_t tail = tail_word(c->seq_rel + c->count, c->at + c->span);
     int rc = 0;
 
-    if (ap->exclusive) {
+    if (exclusive) {
         word_publish(word, value);
-        word_store(&ap->tail->tail, tail_word(ap->seq_rel, ap->at), memory_order_relaxed);
+        word_store(&ap->tail->tail, tail, memory_order_relaxed);
     } else {
         if (!word_resolve(word, c->word, value))
             rc = SEGLOG_EEVICTED;
-        tail_hint(ap->tail, tail_word(ap->seq_rel, ap->at));
+        tail_hint(ap->tail, tail);
     }
-    if (__builtin_expect(sleep_check(ap->live, ap->fence), 0))
-        sleep_wake(ap->live);
+    if (__builtin_expect(sleep_check(ap->live, fence), 0))
+        return claim_wake(ap, rc);
     return rc;
+}
+
+static inline int claim_publish(struct seglog_appender *ap, const struct open_claim *c,
+                                uint64_t value)
+{
+    return claim_publish_as(ap, ap->exclusive, ap->fence, c, value);
 }
 
 /* The same for the claim that is open; it is closed whatever comes of it. */

@@ -90,6 +90,7 @@ struct seglog_appender {
     uint64_t claim_word; /* slot and generation, ready to be combined */
     bool exclusive;
     bool fence;
+    bool plain; /* exclusive, with checksums by instruction, and no fence: the common case */
     uint32_t clock;
     struct open_claim claim;
 
