@@ -272,14 +272,14 @@ Test(parse, places_are_of_six_kinds)
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct seglog_place place = {.kind = 99, .reserved = 99, .epoch = 99};
+        struct seglog_place place = {.kind = 99, .check_epoch = 99, .epoch = 99};
         const char *why = parse_place(cases[i].text, NOW, &place);
 
         cr_expect(why == NULL, "'%s' is refused: %s", cases[i].text, why);
         cr_expect(place.kind == cases[i].kind, "'%s' is of kind %u", cases[i].text, place.kind);
         cr_expect(place.value == cases[i].value, "'%s' is %llu", cases[i].text,
                   (unsigned long long)place.value);
-        cr_expect(place.reserved == 0 && place.epoch == 0, "'%s' leaves odd fields", cases[i].text);
+        cr_expect(place.check_epoch == 0 && place.epoch == 0, "'%s' leaves odd fields", cases[i].text);
     }
 }
 
