@@ -106,7 +106,7 @@ static void print_place(const struct seglog_probe *probe, bool color)
         {"reserves room", probe->fs_reserves, "a full disk is an error, never a crash",
          "a full disk may kill appenders with SIGBUS: keep room free"},
         {"fallocate", probe->fallocate, "segments are prepared quickly",
-         "cannot be used or tried here: segments are prepared by writing"},
+         "cannot be used or tried here: no log can be appended to"},
         {"locks that end", probe->ofd_locks, "dead producers are recognised at once",
          "dead producers cannot be recognised: no log can be appended to"},
         {"writable", probe->writable, "logs can be made and appended to", "for reading only"},

@@ -98,6 +98,7 @@ static void include_lost(struct scan *scan, struct seglog_reader *survey, uint64
 
     if (!vague)
         return;
+    scan->placed = false;
     rc = seglog_reader_prev(survey, &view);
     if ((rc == SEGLOG_ECORRUPT || rc == SEGLOG_EMISSING) &&
         seglog_reader_damage(survey, &damage) == 0 && damage.first_seq <= damage.last_seq &&
@@ -105,21 +106,16 @@ static void include_lost(struct scan *scan, struct seglog_reader *survey, uint64
         scan->from_seq = damage.first_seq;
 }
 
-int scan_open(struct scan *scan)
+/* Turn the interval into numbers. The survey is left standing where it begins, if `placed`. */
+static int resolve(struct scan *scan, struct seglog_reader *survey)
 {
     const struct selection *sel = scan->sel;
-    const struct seglog_place first = {.kind = SEGLOG_PLACE_FIRST};
-    struct seglog_reader *survey = NULL;
     uint64_t end_seq = UINT64_MAX;
     bool ahead = false;
-    int rc = reader_open(sel, &first, false, &survey);
+    int rc = find_end(scan, survey, &end_seq);
 
     if (rc < 0)
         return rc;
-    rc = find_end(scan, survey, &end_seq);
-    if (rc < 0)
-        goto out;
-
     scan->to_seq = sel->follow ? UINT64_MAX : end_seq;
     if (sel->has_to && sel->follow && sel->to.kind == SEGLOG_PLACE_TIME &&
         sel->to.value > stamp_now_ns()) {
@@ -129,21 +125,38 @@ int scan_open(struct scan *scan)
 
         rc = place_resolve(scan, survey, &sel->to, "--to", &to_seq, &ahead);
         if (rc < 0)
-            goto out;
+            return rc;
         if (to_seq < scan->to_seq)
             scan->to_seq = to_seq;
     }
     rc = place_resolve(scan, survey, &sel->from, "--from", &scan->from_seq, &ahead);
     if (rc < 0)
-        goto out;
-    include_lost(scan, survey, end_seq);
+        return rc;
+    scan->placed = !ahead;
     if (ahead && !sel->follow)
         note(scan->cli, "--from %llu: the log has not got there yet",
              (unsigned long long)scan->from_seq);
-    rc = reader_open(sel, &first, true, &scan->reader);
-out:
+    include_lost(scan, survey, end_seq);
+    return seglog_reader_position(survey, NULL, &scan->epoch);
+}
+
+int scan_open(struct scan *scan)
+{
+    const struct seglog_place first = {.kind = SEGLOG_PLACE_FIRST};
+    struct seglog_reader *survey = NULL;
+    int rc = reader_open(scan->sel, &first, false, &survey);
+
+    if (rc < 0)
+        return rc;
+    rc = resolve(scan, survey);
+    if (rc == 0 && !scan->sel->has_tag) {
+        scan->reader = survey;
+        return 0;
+    }
+    /* Places count all records, the walk those with the tag: another reader. */
     seglog_reader_close(survey);
-    return rc;
+    scan->placed = false;
+    return rc < 0 ? rc : reader_open(scan->sel, &first, true, &scan->reader);
 }
 
 int scan_seek_number(struct scan *scan, uint64_t seq)
@@ -171,5 +184,20 @@ int scan_seek_first(struct scan *scan)
 
     if (rc >= 0)
         seglog_reader_position(scan->reader, NULL, &scan->epoch);
+    return rc;
+}
+
+int scan_open_last(struct scan *scan, uint64_t count)
+{
+    const struct seglog_place back = {
+        .kind = count ? SEGLOG_PLACE_BACK : SEGLOG_PLACE_END,
+        .value = count,
+    };
+    int rc = reader_open(scan->sel, &back, false, &scan->reader);
+
+    if (rc == 0)
+        rc = seglog_reader_position(scan->reader, &scan->from_seq, &scan->epoch);
+    scan->to_seq = UINT64_MAX;
+    scan->left = scan->sel->follow ? UINT64_MAX : count;
     return rc;
 }

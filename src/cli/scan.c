@@ -129,6 +129,7 @@ static int find_last(struct scan *scan, uint64_t count)
 {
     int rc;
 
+    scan->placed = false;
     if (count == 0) {
         const struct seglog_place end = {.kind = SEGLOG_PLACE_END};
 
@@ -156,6 +157,8 @@ static int seek_start(struct scan *scan)
 {
     if (scan->sel->reverse)
         return scan_seek_number(scan, scan->to_seq);
+    if (scan->placed)
+        return 0;
     if (!scan->from_first)
         return scan_seek_number(scan, scan->from_seq);
     /* Opened at the first record, or brought back to it: what is damaged there is still to be named. */
@@ -232,6 +235,24 @@ int scan_cat(const struct selection *sel)
     return scan_end(&scan);
 }
 
+/* Place the walk of `tail`. returns 0 or a negative status */
+static int tail_open(struct scan *scan)
+{
+    const struct selection *sel = scan->sel;
+    const uint64_t count = sel->has_count ? sel->count : 10;
+    const bool plain =
+        !sel->has_from && !sel->has_to && !sel->has_tag && !sel->grep && !sel->reverse;
+    int rc;
+
+    if (plain)
+        return scan_open_last(scan, count);
+    rc = scan_open(scan);
+    if (rc == 0 && (sel->has_count || !sel->has_from))
+        rc = find_last(scan, count);
+    scan->left = UINT64_MAX;
+    return rc < 0 ? rc : seek_start(scan);
+}
+
 int scan_tail(const struct selection *sel)
 {
     struct scan scan;
@@ -241,12 +262,7 @@ int scan_tail(const struct selection *sel)
         output_close(&scan.output);
         return rc;
     }
-    rc = scan_open(&scan);
-    if (rc == 0 && (sel->has_count || !sel->has_from))
-        rc = find_last(&scan, sel->has_count ? sel->count : 10);
-    scan.left = UINT64_MAX;
-    if (rc == 0)
-        rc = seek_start(&scan);
+    rc = tail_open(&scan);
     if (rc < 0) {
         scan.exit_status = fail_status(sel->cli, sel->dir, rc);
         return scan_end(&scan);

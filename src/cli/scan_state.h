@@ -23,6 +23,7 @@ struct scan {
     int exit_status;
     bool from_first; /* the interval starts where the log starts */
     bool at_most;    /* only so many records from its start are wanted */
+    bool placed;     /* the reader stands where the interval begins */
     bool stuck;
 };
 
@@ -30,6 +31,10 @@ struct scan {
 
 /* Turn the interval into numbers and open the reader that will walk it. */
 int scan_open(struct scan *scan);
+
+/* Open the reader before the last `count` records, whatever they are: one look at the end of the log,
+ * which may be a large segment, instead of one for each of the steps above. */
+int scan_open_last(struct scan *scan, uint64_t count);
 
 /* Stand before number seq, or at the end when it is not there yet. */
 int scan_seek_number(struct scan *scan, uint64_t seq);
