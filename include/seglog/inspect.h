@@ -118,6 +118,7 @@ struct seglog_verify_report {
  * returns  0                 sound (a torn tail is sound)
  *          1                 damage was found; see the report and on_damage
  *          -ECANCELED        on_damage asked to stop
+ *          -EINVAL           unknown flags
  *          as seglog_info_read() when the log cannot be read at all
  * threads  any; blocks on the disk
  */

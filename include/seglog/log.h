@@ -95,6 +95,7 @@ SEGLOG_API int seglog_log_create(const char *dir, const struct seglog_log_option
  *          -ENOENT           no such directory, or (without SEGLOG_LOG_CREATE) no log in it
  *          SEGLOG_ENOTLOG    other files are there but no log
  *          SEGLOG_EMISMATCH  options and stored settings differ
+ *          -EINVAL           segment_size, sync, mode or flags out of range
  *          SEGLOG_EVERSION, SEGLOG_EENDIAN, SEGLOG_EREADONLY   the format is not for this release
  *          SEGLOG_ECORRUPT   the settings or the log's structure are damaged
  *          SEGLOG_EMISSING   a segment file is gone
@@ -161,6 +162,7 @@ SEGLOG_API int seglog_log_tend(struct seglog_log *log);
  *
  * timeout_ns  how long to wait for claims of living producers that hold the seal up
  * returns  the number of segments sealed (0: there was nothing to seal)
+ *          -EBUSY            an exclusive appender is attached: it alone may end its segment
  *          -ETIMEDOUT        an open claim holds it up; the segment is full, the seal comes later
  *          SEGLOG_EPOISONED, -EIO, -ENOSPC, -EDQUOT    the sync failed: the log is poisoned
  *          SEGLOG_EFORKED, SEGLOG_ECORRUPT, -ENOSPC (no room for the next segment)

@@ -122,8 +122,8 @@ SEGLOG_API int seglog_reader_prev(struct seglog_reader *reader, struct seglog_vi
 /*
  * Up to max records forward in one call.
  *
- * returns  1 or more: that many are in out[]; else as seglog_reader_next(). A problem met after the
- *          first record is reported by the next call.
+ * returns  1 or more: that many are in out[]; -EINVAL: max is below 1; else as
+ *          seglog_reader_next(). A problem met after the first record is reported by the next call.
  */
 SEGLOG_API int seglog_reader_batch(struct seglog_reader *reader, struct seglog_view *out, int max);
 

@@ -125,6 +125,9 @@ static int batch_check(const struct seglog_appender *ap, const struct seglog_cla
             return -EINVAL;
         at += frame_span(claims[i].len);
     }
+    /* Nothing may be left over that no frame accounts for. */
+    if (k == ap->claim.count && at != ap->claim.at + ap->claim.span)
+        return -EINVAL;
     *end = at;
     return 0;
 }

@@ -21,7 +21,7 @@ static mode_t directory_mode(uint32_t mode)
     return (mode_t)(mode | 0700 | (mode & 0444) >> 2);
 }
 
-static int create_check(const struct seglog_log_options *o)
+int log_check_options(const struct seglog_log_options *o)
 {
     if (o->segment_size != 0 && !segment_size_is_legal(o->segment_size))
         return -EINVAL;
@@ -117,7 +117,7 @@ int seglog_log_create(const char *dir, const struct seglog_log_options *options)
     const mode_t mode = directory_mode(o->mode ? o->mode : 0640);
     struct fs_facts fs;
     bool made;
-    int dirfd, rc = create_check(o);
+    int dirfd, rc = log_check_options(o);
 
     if (rc < 0)
         return rc;

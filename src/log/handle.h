@@ -104,6 +104,11 @@ struct seglog_appender {
     uint32_t gen;
 };
 
+/* ---- create.c ---------------------------------------------------------------------------------- */
+
+/* 0, or -EINVAL for options that cannot be meant. */
+int log_check_options(const struct seglog_log_options *options);
+
 /* ---- open.c ------------------------------------------------------------------------------------ */
 
 /* Find the segment that is active now by looking at the directory. SEGLOG_EMISSING: there is none. */

@@ -292,9 +292,12 @@ int seglog_log_open(const char *dir, const struct seglog_log_options *options,
 {
     static const struct seglog_log_options plain;
     const struct seglog_log_options *o = options ? options : &plain;
-    struct seglog_log *log = log_new(o);
-    int rc;
+    struct seglog_log *log;
+    int rc = log_check_options(o);
 
+    if (rc < 0)
+        return rc;
+    log = log_new(o);
     if (!log)
         return -ENOMEM;
     rc = open_view(dir, o, &log->view);

@@ -51,6 +51,14 @@ int recover_later_is_durable(const struct recovering *r, uint64_t number)
     return 0;
 }
 
+/* Was anything in this segment or a later one ever durable? 1, 0 or a status. */
+static int was_durable_from(const struct recovering *r, uint64_t number)
+{
+    const int rc = has_mark(r, number);
+
+    return rc != 0 ? rc : recover_later_is_durable(r, number);
+}
+
 int recover_next_activation(const struct recovering *r, const struct segment *seg,
                             struct activation_facts *next)
 {
@@ -180,37 +188,71 @@ static bool is_original(const struct segment *seg)
            le64_get(&mark.dev) == seg->dev && le64_get(&mark.ino) == seg->ino;
 }
 
+/*
+ * A segment whose footer cannot be read, but whose successor begins a later epoch: the cut that this
+ * epoch stands for was made here, behind a seal that was durable then. What lies beyond the cut must
+ * not come back. 1 and *next: the successor's activation; 0; or a status.
+ */
+static int was_cut(const struct recovering *r, const struct segment *seg,
+                   struct activation_facts *next)
+{
+    struct activation_facts own;
+    int rc = recover_next_activation(r, seg, next);
+
+    if (rc != 1)
+        return rc;
+    rc = segment_activation(seg, &own);
+    if (rc == -EAGAIN || rc == SEGLOG_ECORRUPT)
+        return 0;
+    return rc < 0 ? rc : next->epoch > own.epoch;
+}
+
+/* Is this segment sealed? Then the walk begins behind it. 1, 0 or a status. */
+static int begin_behind(struct recovering *r, const struct segment *seg)
+{
+    struct activation_facts next;
+    struct footer_facts footer;
+    int rc = segment_footer(seg, &footer, NULL);
+
+    if (rc == 0) {
+        next = (struct activation_facts){.base_seq = footer.next_seq,
+                                         .epoch = footer.epoch,
+                                         .pred_generation = seg->facts.generation};
+        r->after_cut = (footer.flags & FOOTER_TORN) != 0;
+    } else {
+        rc = rc == SEGLOG_ECORRUPT ? was_cut(r, seg, &next) : rc == -EAGAIN ? 0 : rc;
+        if (rc != 1)
+            return rc;
+    }
+    r->number = seg->facts.number + 1;
+    r->act = next;
+    r->durable_seq = next.base_seq;
+    r->is_copy = !is_original(seg);
+    return 1;
+}
+
 /* Look for the newest sealed segment; the walk begins behind it. */
 static int find_start(struct recovering *r, const struct floor_facts *floor)
 {
     r->number = floor->number;
     r->act = (struct activation_facts){.base_seq = floor->first_seq};
     for (size_t i = r->list.count; i-- > 0;) {
-        struct footer_facts footer;
         struct segment *seg;
         int rc = segment_open(r->log->view.dirfd, r->list.numbers[i], r->log->view.settings.uuid,
                               SEGMENT_PREAD, &seg, NULL);
 
-        if (rc == SEGLOG_EVERSION || rc == SEGLOG_EENDIAN)
-            return rc;
-        if (rc < 0) /* the walk decides what an unreadable header means */
+        /* The walk decides what an unreadable header means. Anything else is no fact about the log:
+         * to begin at an older seal because of it would undo newer ones. */
+        if (rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG || rc == -ENOENT)
             continue;
-        if (seg->facts.read_only || seg->facts.discipline != DISCIPLINE_MAPPED)
-            rc = SEGLOG_EREADONLY;
-        if (rc == 0)
-            rc = segment_footer(seg, &footer, NULL);
-        if (rc == 0) {
-            r->number = seg->facts.number + 1;
-            r->act = (struct activation_facts){.base_seq = footer.next_seq,
-                                               .epoch = footer.epoch,
-                                               .pred_generation = seg->facts.generation};
-            r->after_cut = (footer.flags & FOOTER_TORN) != 0;
-            r->durable_seq = footer.next_seq;
-            r->is_copy = !is_original(seg);
-        }
-        segment_close(seg);
-        if (rc == 0 || rc == SEGLOG_EREADONLY || rc == -EIO)
+        if (rc < 0)
             return rc;
+        rc = SEGLOG_EREADONLY;
+        if (!seg->facts.read_only && seg->facts.discipline == DISCIPLINE_MAPPED)
+            rc = begin_behind(r, seg);
+        segment_close(seg);
+        if (rc != 0)
+            return rc < 0 ? rc : 0;
     }
     return 0;
 }
@@ -338,8 +380,11 @@ static int recover_one(struct recovering *r)
 
         /* After a power cut a file that was never synced may lack its name or its first page. While
          * the boot lasts it may not. */
-        if (lost && (r->same_boot || has_mark(r, r->number) != 0 ||
-                     recover_later_is_durable(r, r->number) != 0))
+        const int durable = lost ? was_durable_from(r, r->number) : 0;
+
+        if (durable < 0)
+            return durable;
+        if (lost && (r->same_boot || durable == 1))
             return rc == -ENOENT ? SEGLOG_EMISSING : rc;
         if (lost) {
             rc = all_unused_from(r, r->number);

@@ -148,7 +148,8 @@ static int count_dropped(struct segment *seg, uint64_t cut, uint64_t seq_rel, ui
 static int cold_seal(struct recovering *r, struct segment *seg, struct seal_order *order)
 {
     struct footer_facts prev, footer;
-    struct seal_trouble trouble;
+    struct seal_trouble trouble = {.sync_failed =
+                                       true}; /* that of the directory, until the seal's */
     struct segment *before;
     int rc = -ENOENT;
 
@@ -165,8 +166,12 @@ static int cold_seal(struct recovering *r, struct segment *seg, struct seal_orde
     rc = dir_sync(r->log->view.dirfd);
     if (rc == 0)
         rc = segment_seal(seg, order, &footer, &trouble);
-    if (rc < 0)
+    if (rc < 0) {
+        /* A second try could find in the page cache what never reached the disk. */
+        if (trouble.sync_failed)
+            log_poison(r->log, rc);
         return rc;
+    }
     r->act.base_seq = footer.next_seq;
     r->act.pred_generation = seg->facts.generation;
     r->durable_seq = footer.next_seq;

@@ -128,7 +128,8 @@ static int seal_opened(struct seglog_log *log, struct segment *seg)
     if (rc < 0)
         return rc == -EAGAIN ? SEGLOG_ECORRUPT : rc;
     rc = previous_footer(log, number, &prev);
-    if (rc < 0 && rc != -ENOENT)
+    /* One that rotted is damage of its own: the chain begins anew, and verify says so. */
+    if (rc < 0 && rc != -ENOENT && rc != SEGLOG_ECORRUPT)
         return rc;
     order.prev = rc == 0 ? &prev : NULL;
     for (;;) {

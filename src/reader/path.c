@@ -179,9 +179,9 @@ static int path_join(struct seglog_reader *r, const struct onward *to, struct he
 
     if (rc < 0 && rc != -EAGAIN && rc != SEGLOG_ECORRUPT)
         return reader_failed(r, rc, to->number, OFF_ACTIVATION);
-    if (rc == -EAGAIN && to->must_be_active)
-        return reader_blocked(r, r->place.held ? BLOCK_OTHER : BLOCK_EMPTY);
-    if (rc < 0) /* not written yet, or damaged: the segment before has told us what it says */
+    if (rc == -EAGAIN && to->must_be_active && r->place.held)
+        return reader_blocked(r, BLOCK_OTHER);
+    if (rc < 0) /* not written yet, or lost: what comes before it (or the floor) has told us */
         act = (struct activation_facts){
             .base_seq = to->seq, .epoch = to->epoch, .pred_generation = to->generation};
     if (is_leftover(r, to, held, &act))

@@ -163,8 +163,10 @@ int scan_next(struct scan *scan, struct scan_frame *out)
 int scan_resync(struct scan *scan, uint64_t *lost)
 {
     const struct frame_space *space = &scan->src->seg->facts.space;
+    const uint64_t from = scan->bad_from ? scan->bad_from : scan->at;
     uint64_t at = scan->at + FRAME_ALIGN;
 
+    scan->bad_from = 0;
     if (scan->bad_span != 0) { /* only the payload is bad: its extent is known */
         scan->at += scan->bad_span;
         scan->seq_rel += 1;
@@ -179,6 +181,7 @@ int scan_resync(struct scan *scan, uint64_t *lost)
         int rc = scan_word(scan, at, &word);
 
         if (rc < 0) {
+            scan->bad_from = from;
             scan->at = at;
             return rc;
         }
@@ -188,6 +191,7 @@ int scan_resync(struct scan *scan, uint64_t *lost)
             continue;
         rc = source_get(scan->src, at, FRAME_HEADER, &bytes);
         if (rc < 0) {
+            scan->bad_from = from;
             scan->at = at;
             return rc;
         }
@@ -196,7 +200,7 @@ int scan_resync(struct scan *scan, uint64_t *lost)
             frame.seq_rel < scan->seq_rel)
             continue;
         /* Each number takes at least one unit: a leap that is too far is no continuation. */
-        if (frame.seq_rel - scan->seq_rel > (at - scan->at) / FRAME_ALIGN)
+        if (frame.seq_rel - scan->seq_rel > (at - from) / FRAME_ALIGN)
             continue;
         *lost = frame.seq_rel - scan->seq_rel;
         scan->at = at;

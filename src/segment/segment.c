@@ -213,7 +213,8 @@ enum boot_relation segment_boot_relation(const struct segment *seg, const struct
 
 int segment_abort_claim(int dirfd, const struct segment *seg, uint64_t offset, uint64_t word)
 {
-    const uint64_t page = offset & ~(uint64_t)(PAGE_BYTES - 1);
+    const size_t page_size = map_page_size();
+    const uint64_t page = offset & ~(uint64_t)(page_size - 1);
     struct word_facts facts;
     struct file_facts file;
     char name[SEGMENT_NAME_BYTES];
@@ -235,13 +236,13 @@ int segment_abort_claim(int dirfd, const struct segment *seg, uint64_t offset, u
     if (rc == 0 && (file.ino != seg->ino || file.dev != seg->dev || file.size != seg->facts.size))
         rc = -ESTALE;
     if (rc == 0)
-        rc = map_file(fd, page, PAGE_BYTES, true, &base);
+        rc = map_file(fd, page, page_size, true, &base);
     file_close(fd);
     if (rc < 0)
         return rc;
     rc = atomic_compare_exchange_strong_explicit(
         (_Atomic uint64_t *)(void *)((uint8_t *)base + (offset - page)), &expected,
         le_swap64(verdict), memory_order_acq_rel, memory_order_acquire);
-    map_drop(base, PAGE_BYTES);
+    map_drop(base, page_size);
     return rc;
 }

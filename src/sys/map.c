@@ -18,7 +18,7 @@
 #define MADV_WIPEONFORK 18
 #endif
 
-static size_t page_size(void)
+size_t map_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
@@ -49,7 +49,7 @@ void map_drop(void *base, size_t size)
  */
 static void touch_pages(uint8_t *base, size_t size)
 {
-    const size_t step = page_size();
+    const size_t step = map_page_size();
 
     for (size_t at = 0; at < size; at += step) {
         _Atomic uint8_t *byte = (_Atomic uint8_t *)(base + at);
@@ -63,7 +63,7 @@ static void touch_pages(uint8_t *base, size_t size)
 
 int map_populate(void *base, size_t size)
 {
-    const uintptr_t into_page = (uintptr_t)base & (page_size() - 1);
+    const uintptr_t into_page = (uintptr_t)base & (map_page_size() - 1);
     uint8_t *first = (uint8_t *)base - into_page;
 
     if (size == 0)
@@ -87,7 +87,7 @@ void map_sequential(void *base, size_t size)
 
 const uint64_t *fork_guard_new(void)
 {
-    const size_t size = page_size();
+    const size_t size = map_page_size();
     uint64_t *guard = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (guard == MAP_FAILED)
@@ -104,5 +104,5 @@ const uint64_t *fork_guard_new(void)
 void fork_guard_free(const uint64_t *guard)
 {
     if (guard)
-        (void)munmap((void *)(uintptr_t)guard, page_size());
+        (void)munmap((void *)(uintptr_t)guard, map_page_size());
 }

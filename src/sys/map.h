@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The machine's page size, in bytes: mappings begin at multiples of it. */
+size_t map_page_size(void);
+
 /* Map size bytes of fd, shared. *out is untouched on failure. */
 int map_file(int fd, uint64_t offset, size_t size, bool writable, void **out);
 void map_drop(void *base, size_t size);

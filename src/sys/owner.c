@@ -59,11 +59,6 @@ static void pending_register(void)
     pending_rc = -pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
-static size_t page_size(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Open and map, the descriptor in p. Under the mutex, so that no child sees it half done. */
 static int open_and_map(int dirfd, const char *name, struct owner_pending *p, void **page)
 {
@@ -73,12 +68,12 @@ static int open_and_map(int dirfd, const char *name, struct owner_pending *p, vo
     p->fd = file_open(dirfd, name, O_RDWR | O_NOFOLLOW, 0);
     if (p->fd < 0)
         return p->fd;
-    base = mmap(NULL, page_size(), PROT_NONE, MAP_SHARED, p->fd, 0);
+    base = mmap(NULL, map_page_size(), PROT_NONE, MAP_SHARED, p->fd, 0);
     if (base == MAP_FAILED) {
         rc = -errno;
         goto fail_close;
     }
-    if (madvise(base, page_size(), MADV_DONTFORK) < 0) {
+    if (madvise(base, map_page_size(), MADV_DONTFORK) < 0) {
         rc = -errno;
         goto fail_unmap;
     }
@@ -88,7 +83,7 @@ static int open_and_map(int dirfd, const char *name, struct owner_pending *p, vo
     return 0;
 
 fail_unmap:
-    (void)munmap(base, page_size());
+    (void)munmap(base, map_page_size());
 fail_close:
     file_close(p->fd);
     return rc;
@@ -193,7 +188,7 @@ void owner_close(struct owner *owner)
     owner_settle(owner);
     /* In a child the mapping is not there, and the address may by now be something else's. */
     if (!is_child(owner))
-        (void)munmap(owner->page, page_size());
+        (void)munmap(owner->page, map_page_size());
     fork_guard_free(owner->guard);
     *owner = OWNER_NONE;
 }
