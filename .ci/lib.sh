@@ -13,8 +13,8 @@ build() {
         cmake -S "$root" -B "$build_dir" "$@" &&
             cmake --build "$build_dir" --parallel "$jobs" -- -k $(keep_going "$build_dir")
     } >"$build_dir/build.log" 2>&1 </dev/null; then
-        grep -nE -A12 '(error|Error|undefined reference|warning):|CMake Error|\*\*\* ' \
-            "$build_dir/build.log" | head -n 200
+        grep -E -A4 '(error|warning): |undefined reference|CMake Error' "$build_dir/build.log" |
+            head -n 100
         return 1
     fi
 }
