@@ -19,8 +19,29 @@
 
 /* ---- the hot loop --------------------------------------------------------------------------- */
 
-/* Lines ahead of the record being read, so that the next header is there when its turn comes. */
-#define AHEAD_BYTES 512
+/*
+ * Small records: every line is asked for this far ahead, once, as whoever reads a batch wants the
+ * payloads too and the processor sees a walk over headers only. Large ones it follows by itself, and
+ * one line is asked for so that the next header is there when its turn comes.
+ */
+#define AHEAD_BYTES 2048
+#define AHEAD_LARGE 512
+#define LINE_BYTES  64
+
+/* *ahead: how far lines were asked for. */
+ALWAYS_INLINE void look_ahead(const struct held *held, uint64_t at, uint64_t span, uint64_t *ahead)
+{
+    const uint8_t *base = held->seg->base;
+
+    if (span > AHEAD_LARGE) {
+        __builtin_prefetch(base + at + AHEAD_LARGE);
+        return;
+    }
+    if (*ahead < at + AHEAD_BYTES)
+        *ahead = at + AHEAD_BYTES;
+    for (; *ahead < at + AHEAD_BYTES + span; *ahead += LINE_BYTES)
+        __builtin_prefetch(base + *ahead);
+}
 
 /*
  * The record at *at, if it is a plain one. false: nothing has changed.
@@ -28,8 +49,8 @@
  * ORDER word.publish -> word.observe: header and payload of what this word commits. Without it a
  * weakly ordered processor could see the word and the bytes that were there before.
  */
-ALWAYS_INLINE bool take(const struct held *held, uint64_t *at, uint64_t *seq_rel, bool verify,
-                        struct seglog_view *out)
+ALWAYS_INLINE bool take(const struct held *held, uint64_t *at, uint64_t *seq_rel, uint64_t *ahead,
+                        bool verify, struct seglog_view *out)
 {
     const struct frame_space *space = &held->seg->facts.space;
     const struct frame_header *header;
@@ -46,7 +67,7 @@ ALWAYS_INLINE bool take(const struct held *held, uint64_t *at, uint64_t *seq_rel
     span = frame_span(len);
     if (span > space->span_max || span > held->limit - *at)
         return false;
-    __builtin_prefetch((const uint8_t *)header + AHEAD_BYTES);
+    look_ahead(held, *at, span, ahead);
     frame_peek(header, &frame);
     if (frame.seq_rel != *seq_rel)
         return false;
@@ -71,9 +92,10 @@ ALWAYS_INLINE int take_some(struct seglog_reader *r, struct seglog_view *out, in
 {
     struct held *held = r->place.held;
     uint64_t at = r->place.at, seq_rel = r->place.seq_rel;
+    uint64_t ahead = 0;
     int n = 0;
 
-    while (n < max && take(held, &at, &seq_rel, verify, &out[n]))
+    while (n < max && take(held, &at, &seq_rel, &ahead, verify, &out[n]))
         n += !by_tag || out[n].tag == r->tag;
     r->place.at = at;
     r->place.seq_rel = seq_rel;
