@@ -114,7 +114,7 @@ static void file_settle(struct file *file)
     struct boot_facts now = {.known = true};
     uint64_t number;
     struct stat st;
-    char path[128];
+    char path[sizeof(dir) + sizeof(file->name)];
     size_t at;
 
     if (strcmp(file->name, NAME_LIVE) == 0)
