@@ -123,7 +123,7 @@ static void file_settle(struct file *file)
         at = OFF_TAIL + offsetof(struct tail_page, boot);
     else
         return;
-    snprintf(path, sizeof(path), "%s/%s", dir, file->name);
+    must((size_t)snprintf(path, sizeof(path), "%s/%s", dir, file->name) < sizeof(path));
     must(stat(path, &st) == 0 && boot_id_read(now.boot_id) == 0);
     now.dev = st.st_dev;
     now.ino = st.st_ino;
