@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 bool recover_has_later(const struct recovering *r, uint64_t number)
 {
@@ -112,25 +114,62 @@ static int is_unused(const struct segment *seg)
     return recover_is_zero(seg, OFF_FRAMES, seg->facts.size);
 }
 
+/* Is there nothing in a file but, perhaps, a tail page? 1, 0 or a status. */
+static int is_blank(int fd)
+{
+    static const uint64_t step = UINT64_C(1) << 16;
+    uint8_t *bytes = malloc(step);
+    struct file_facts file;
+    int rc = bytes ? file_facts(fd, &file) : -ENOMEM;
+    bool blank = true;
+
+    for (uint64_t at = 0; rc == 0 && blank && at < file.size; at += step) {
+        const uint64_t n = file.size - at < step ? file.size - at : step;
+
+        rc = file_pread(fd, bytes, n, at);
+        if (rc == 0 && at <= OFF_TAIL && OFF_TAIL + PAGE_BYTES <= at + n)
+            memset(bytes + (OFF_TAIL - at), 0, PAGE_BYTES);
+        blank = rc == 0 && bytes_are_zero(bytes, n);
+    }
+    free(bytes);
+    return rc < 0 ? rc : blank;
+}
+
+/* A file was prepared and never used: as is_unused(), or a power cut took its header. */
+static int file_is_unused(const struct recovering *r, uint64_t number)
+{
+    char name[SEGMENT_NAME_BYTES];
+    struct segment *seg;
+    int fd, rc = segment_open(r->log->view.dirfd, number, r->log->view.settings.uuid, SEGMENT_PREAD,
+                              &seg, NULL);
+
+    if (rc == 0) {
+        rc = is_unused(seg);
+        segment_close(seg);
+        return rc;
+    }
+    if (rc != SEGLOG_ECORRUPT && rc != SEGLOG_ENOTLOG)
+        return rc;
+    segment_name(number, name);
+    fd = file_open(r->log->view.dirfd, name, O_RDONLY, 0);
+    if (fd < 0)
+        return fd;
+    rc = is_blank(fd);
+    file_close(fd);
+    return rc;
+}
+
 /* Take a file beyond the end of the log out of the way: by another name, or if unused for good. */
 static int set_aside(struct recovering *r, uint64_t number)
 {
     char name[SEGMENT_NAME_BYTES], aside[80];
-    struct segment *seg;
-    int unused = 0;
-    int rc = segment_open(r->log->view.dirfd, number, r->log->view.settings.uuid, SEGMENT_PREAD,
-                          &seg, NULL);
+    int rc = file_is_unused(r, number);
+    const bool unused = rc == 1;
 
-    if (rc == 0) {
-        unused = is_unused(seg);
-        segment_close(seg);
-    } else if (rc == -EIO || rc == -EACCES || rc == -EMFILE || rc == -ENOMEM) {
+    if (rc == -EIO || rc == -EACCES || rc == -EMFILE || rc == -ENOMEM)
         return rc;
-    }
-    if (unused < 0)
-        return unused;
     segment_name(number, name);
-    if (unused == 1)
+    if (unused)
         return file_unlink(r->log->view.dirfd, name);
     for (unsigned i = 0; i < 1000; i++) {
         snprintf(aside, sizeof(aside), "%016llx.aside-%llu-%u", (unsigned long long)number,
@@ -160,16 +199,8 @@ static int set_aside_from(struct recovering *r, uint64_t number)
 static int all_unused_from(const struct recovering *r, uint64_t number)
 {
     for (size_t i = r->list.count; i-- > 0 && r->list.numbers[i] >= number;) {
-        struct segment *seg;
-        int rc = segment_open(r->log->view.dirfd, r->list.numbers[i], r->log->view.settings.uuid,
-                              SEGMENT_PREAD, &seg, NULL);
+        const int rc = file_is_unused(r, r->list.numbers[i]);
 
-        if (rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG)
-            return 0;
-        if (rc < 0)
-            return rc;
-        rc = is_unused(seg);
-        segment_close(seg);
         if (rc != 1)
             return rc;
     }

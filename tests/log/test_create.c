@@ -106,12 +106,13 @@ Test(create, says_what_is_in_the_way)
 /* Whatever order the directory lists its files in. */
 Test(create, finds_a_log_in_use_to_be_one)
 {
-    static const char *const places[] = {"/tmp", "/dev/shm"};
+    static const char *const places[] = {NULL, "/dev/shm"};
 
     for (size_t i = 0; i < 2; i++) {
         char *dir;
 
-        cr_assert(setenv("TMPDIR", places[i], 1) == 0);
+        if (places[i])
+            cr_assert(setenv("TMPDIR", places[i], 1) == 0);
         dir = log_dir_make(SEGLOG_SYNC_SEALED);
         log_append_alone(dir, 1500);
         cr_assert_status(seglog_log_create(dir, NULL), -EEXIST);
@@ -291,7 +292,8 @@ static void run_together(struct together *t, const char *dir)
 
 static void create_in(const char *where, int rounds)
 {
-    cr_assert(setenv("TMPDIR", where, 1) == 0);
+    if (where)
+        cr_assert(setenv("TMPDIR", where, 1) == 0);
     for (int round = 0; round < rounds; round++) {
         struct together *t = child_shared(sizeof(*t));
         char *parent, *dir = place_make("log", &parent);
@@ -313,7 +315,7 @@ static void create_in(const char *where, int rounds)
 
 Test(create, eight_at_once_make_one_log)
 {
-    create_in("/tmp", 60);
+    create_in(NULL, 60);
 }
 
 Test(create, eight_at_once_make_one_log_in_memory)

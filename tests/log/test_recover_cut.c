@@ -114,6 +114,29 @@ Test(recover_cut, an_empty_log_of_another_boot_goes_on)
     build_log_remove(&o.log);
 }
 
+/* Its name reached the disk and its header did not, which is what a file system may do with a file
+ * that nobody synced; the tail page may be there or not. */
+Test(recover_cut, a_spare_that_lost_its_header_is_no_reason_to_cut)
+{
+    for (int tail = 0; tail < 2; tail++) {
+        for (int rolled = 0; rolled < 2; rolled++) {
+            struct old_log o;
+            struct seglog_recovery r;
+            struct tally t;
+
+            old_begin(&o);
+            old_segment(&o, 100, rolled);
+            build_spare(&o.log, 1, &o.seg[o.n++]);
+            memset(o.seg[1].seg->base, 0, tail ? OFF_TAIL : OFF_FRAMES);
+            r = old_recover(&o, &t);
+            cr_assert_eq(r.next_seq, 100);
+            cr_assert_eq(r.files_aside, 0);
+            expect_no_cut(&r, &t);
+            build_log_remove(&o.log);
+        }
+    }
+}
+
 Test(recover_cut, the_log_ends_at_the_first_bad_frame)
 {
     /* word 0, sequence, header checksum, time, payload checksum, tag, payload */
