@@ -60,6 +60,7 @@ struct seglog_log {
 
     pthread_mutex_t seal_lock; /* one sealer in this process; below is its state */
     uint64_t seal_next;        /* the first segment not known to be sealed */
+    uint64_t sync_next;        /* the first not known to be durable as a whole; may be behind */
     uint64_t sealed;           /* segments that this handle has sealed */
     /* Each way has its own: two claims met in turn would make each other look new. */
     struct stuck_claim stuck_seal;

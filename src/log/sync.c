@@ -84,12 +84,12 @@ static int sync_segment(struct seglog_log *log, uint64_t number, uint64_t *durab
     return rolled ? 1 : 0;
 }
 
-/* All segments that are not known to be sealed, in order. */
+/* All segments that are not known to be durable as a whole, in order. */
 static int sync_in_order(struct seglog_log *log, uint64_t *durable)
 {
     struct floor_facts floor;
     int rc = log_view_floor(&log->view, &floor);
-    uint64_t number = log->seal_next;
+    uint64_t number = log->seal_next > log->sync_next ? log->seal_next : log->sync_next;
 
     if (rc < 0)
         return rc;
@@ -99,6 +99,7 @@ static int sync_in_order(struct seglog_log *log, uint64_t *durable)
         rc = sync_segment(log, n, durable);
         if (rc != 1)
             return rc == -ENOENT && n > number ? 0 : rc;
+        log->sync_next = n + 1; /* full, and all of it durable: no need to look again */
     }
 }
 
