@@ -435,6 +435,10 @@ BOTH_MODES(a_commit_that_does_not_fit_its_claim_is_refused_and_the_claim_stays)
     claims[1] = claims[2];
     cr_assert_status(seglog_appender_commit_batch(o->ap, claims, 2), -EINVAL);
     claims[1] = wrong;
+    wrong = claims[2];
+    claims[2].len = 0; /* no frame would account for the rest */
+    cr_assert_status(seglog_appender_commit_batch(o->ap, claims, 3), -EINVAL);
+    claims[2] = wrong;
     cr_assert_ok(seglog_appender_commit_batch(o->ap, claims, 2));
     cr_assert_eq(one_next(o), 4);
     cr_assert_eq(tally_dir(o->dir, true).records, 3);

@@ -515,6 +515,33 @@ Test(recover_cut, what_was_cut_off_never_comes_back)
     build_log_remove(&o.log);
 }
 
+Test(recover_cut, a_footer_that_rots_after_a_cut_does_not_undo_it)
+{
+    struct old_log o;
+    struct seglog_recovery r;
+    struct segment *seg;
+    struct seglog_log *log;
+    struct tally t;
+
+    old_begin(&o);
+    old_segment(&o, 100, false);
+    build_damage(&o.seg[0], OFF_FRAMES + 70 * SPAN);
+    r = old_recover(&o, &t); /* appends number 70, in segment 1 */
+    cr_assert_eq(r.next_seq, 70);
+    log_append_alone(o.log.dir, 20);
+    log_reboot(o.log.dir);
+    seg = log_segment_open(o.log.dir, 0);
+    seg->base[seg->facts.shape.footer_off + 100] ^= 1;
+    segment_close(seg);
+    log = log_attach_recovered(o.log.dir, &r);
+    cr_assert_eq(r.next_seq, 91);
+    cr_assert_eq(r.epoch, 1);
+    cr_assert_eq(r.files_aside, 0);
+    cr_assert_ok(seglog_log_seal(log, 0)); /* a footer that is no chain to seal to stops no seal */
+    cr_assert_ok(seglog_log_close(log));
+    build_log_remove(&o.log);
+}
+
 Test(recover_cut, each_cut_begins_an_epoch)
 {
     struct old_log o;
