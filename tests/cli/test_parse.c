@@ -279,7 +279,8 @@ Test(parse, places_are_of_six_kinds)
         cr_expect(place.kind == cases[i].kind, "'%s' is of kind %u", cases[i].text, place.kind);
         cr_expect(place.value == cases[i].value, "'%s' is %llu", cases[i].text,
                   (unsigned long long)place.value);
-        cr_expect(place.check_epoch == 0 && place.epoch == 0, "'%s' leaves odd fields", cases[i].text);
+        cr_expect(place.check_epoch == 0 && place.epoch == 0, "'%s' leaves odd fields",
+                  cases[i].text);
     }
 }
 
