@@ -11,6 +11,14 @@
 
 #include "sys/clock.h"
 
+/* Why no batch of n can begin now, or 0. */
+static int batch_refused(const struct seglog_appender *ap, size_t n)
+{
+    if (n == 0)
+        return -EINVAL;
+    return n > SEGLOG_BATCH_MAX ? -EMSGSIZE : claim_refused(ap);
+}
+
 /* Add a record to the bytes that a batch takes. 0 or -EMSGSIZE. */
 static int batch_span(const struct seglog_appender *ap, uint64_t *span, uint64_t len)
 {
@@ -45,14 +53,10 @@ int seglog_appender_append_batch(struct seglog_appender *ap, const struct seglog
 {
     uint64_t span = 0, at, first_word = 0, now = 0;
     struct open_claim c;
-    int rc = claim_refused(ap);
+    int rc = batch_refused(ap, n);
 
     if (rc < 0)
         return rc;
-    if (n == 0)
-        return -EINVAL;
-    if (n > SEGLOG_BATCH_MAX)
-        return -EMSGSIZE;
     for (size_t i = 0; i < n; i++) {
         rc = batch_span(ap, &span, records[i].len);
         if (rc < 0)
@@ -85,14 +89,10 @@ int seglog_appender_claim_batch(struct seglog_appender *ap, const size_t *lens, 
                                 struct seglog_claim *claims)
 {
     uint64_t span = 0, at;
-    int rc = claim_refused(ap);
+    int rc = batch_refused(ap, n);
 
     if (rc < 0)
         return rc;
-    if (n == 0)
-        return -EINVAL;
-    if (n > SEGLOG_BATCH_MAX)
-        return -EMSGSIZE;
     for (size_t i = 0; i < n; i++) {
         rc = batch_span(ap, &span, lens[i]);
         if (rc < 0)
