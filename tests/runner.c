@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -163,6 +164,7 @@ static void run_child(void)
 {
     run.pid = getpid();
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     alarm(limit_s());
     run.test->test();
     if (atomic_load(&verdict->failed)) {
