@@ -3,7 +3,9 @@
  *
  * The order of looking is what keeps a moving log consistent: names before the floor (retention
  * stores the floor before it unlinks), and seals happen in order, so that whoever looks at an entry
- * again after having seen a later one sealed must find it sealed too.
+ * again after having seen a later one sealed must find it sealed too. Segments are made and removed in
+ * order as well, but readdir() promises nothing about names that come and go meanwhile: a gap between
+ * two names is one only if the file cannot be opened either.
  */
 #include "inspect/chain.h"
 
@@ -17,6 +19,9 @@
 
 #define LOOKS   4
 #define LOOK_NS UINT64_C(1000000)
+
+/* Segments that chain_extend() takes at once. */
+#define EXTENSION 64
 
 /* Failures that are this process's, not the file's. */
 static bool is_ours(int rc)
@@ -90,26 +95,54 @@ int chain_look(struct chain *chain, size_t i)
     return 0;
 }
 
-/* Append those of the list that are at or above `from`. */
-static int chain_add(struct chain *chain, const struct segment_list *list, uint64_t from)
+/* Make room for a new entry i and look at it. */
+static int chain_insert(struct chain *chain, size_t i, uint64_t number)
 {
-    struct chain_entry *entries;
-    size_t first = 0;
-    int rc = 0;
+    struct chain_entry *entries = chain->entries;
 
-    while (first < list->count && list->numbers[first] < from)
-        first++;
-    if (first == list->count)
-        return 0;
-    entries = realloc(chain->entries, (chain->count + list->count - first) * sizeof(*entries));
-    if (!entries)
-        return -ENOMEM;
-    chain->entries = entries;
-    for (size_t i = first; i < list->count && rc == 0; i++) {
-        chain->entries[chain->count] = (struct chain_entry){.number = list->numbers[i]};
-        chain->count++;
-        rc = chain_look(chain, chain->count - 1);
+    if (chain->count == chain->capacity) {
+        const size_t capacity = chain->capacity ? 2 * chain->capacity : 64;
+
+        entries = realloc(entries, capacity * sizeof(*entries));
+        if (!entries)
+            return -ENOMEM;
+        chain->entries = entries;
+        chain->capacity = capacity;
     }
+    memmove(&entries[i + 1], &entries[i], (chain->count - i) * sizeof(*entries));
+    entries[i] = (struct chain_entry){.number = number};
+    chain->count++;
+    if (chain->sealed_end > i)
+        chain->sealed_end++;
+    if (chain->durable_end > i)
+        chain->durable_end++;
+    return chain_look(chain, i);
+}
+
+static bool chain_has_file(const struct chain *chain, uint64_t number)
+{
+    char name[SEGMENT_NAME_BYTES];
+    int fd;
+
+    segment_name(number, name);
+    fd = file_open(chain->view->dirfd, name, O_PATH, 0);
+    file_close(fd);
+    return fd >= 0;
+}
+
+static int chain_add_list(struct chain *chain)
+{
+    struct segment_list list;
+    int rc = segment_list_read(chain->view->dirfd, &list);
+
+    if (rc < 0)
+        return rc;
+    rc = chain_refloor(chain);
+    for (size_t i = 0; i < list.count && rc == 0; i++) {
+        if (list.numbers[i] >= chain->floor.number)
+            rc = chain_insert(chain, chain->count, list.numbers[i]);
+    }
+    segment_list_free(&list);
     return rc;
 }
 
@@ -126,43 +159,58 @@ int chain_refloor(struct chain *chain)
 
 int chain_read(struct chain *chain, const struct log_view *view)
 {
-    struct segment_list list;
     int rc;
 
     *chain = (struct chain){.view = view};
-    rc = segment_list_read(view->dirfd, &list);
-    if (rc < 0)
-        return rc;
-    rc = chain_refloor(chain);
-    if (rc == 0)
-        rc = chain_add(chain, &list, chain->floor.number);
-    segment_list_free(&list);
+    rc = chain_add_list(chain);
     if (rc < 0)
         chain_free(chain);
     return rc;
 }
 
+int chain_fill(struct chain *chain, size_t i, uint64_t from)
+{
+    int filled = 0;
+
+    if (from < chain->floor.number)
+        from = chain->floor.number;
+    /* The first that is not there ends it: what was taken away is taken from the front. */
+    while (from < chain->entries[i].number && filled < INT32_MAX && chain_has_file(chain, from)) {
+        const int rc = chain_insert(chain, i, from);
+
+        if (rc < 0)
+            return rc;
+        filled++;
+        i++;
+        from++;
+    }
+    return filled;
+}
+
 int chain_extend(struct chain *chain)
 {
-    const uint64_t last = chain->count ? chain->entries[chain->count - 1].number : 0;
-    struct segment_list list;
-    int rc;
+    if (chain->count == 0)
+        return chain_add_list(chain);
+    for (int i = 0; i < EXTENSION; i++) {
+        const uint64_t last = chain->entries[chain->count - 1].number;
+        int rc;
 
-    if (last == UINT64_MAX)
-        return 0;
-    rc = segment_list_read(chain->view->dirfd, &list);
-    if (rc < 0)
-        return rc;
-    rc = chain_add(chain, &list, chain->count ? last + 1 : chain->floor.number);
-    segment_list_free(&list);
-    return rc;
+        if (last < chain->floor.number) /* all of them were removed meanwhile */
+            return chain_add_list(chain);
+        if (last == UINT64_MAX || !chain_has_file(chain, last + 1))
+            return 0;
+        rc = chain_insert(chain, chain->count, last + 1);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
 }
 
 void chain_free(struct chain *chain)
 {
     free(chain->entries);
     chain->entries = NULL;
-    chain->count = 0;
+    chain->count = chain->capacity = 0;
 }
 
 bool chain_base_after(const struct chain *chain, size_t i, uint64_t *base)

@@ -47,6 +47,7 @@ struct chain {
     bool floor_is_bad;
     struct chain_entry *entries; /* from the floor on, ascending */
     size_t count;
+    size_t capacity;
     size_t sealed_end;  /* index after the last sealed entry */
     size_t durable_end; /* index after the last one of which anything was ever durable */
 };
@@ -58,7 +59,14 @@ void chain_free(struct chain *chain);
 /* Look at entry i again. */
 int chain_look(struct chain *chain, size_t i);
 
-/* Add the segments that have come behind the last entry. */
+/*
+ * A directory that changes while it is read may leave names out. Put in the files from number `from`
+ * on that come before entry i and are there after all. Gives how many (they are now i, i + 1, ...),
+ * or a status.
+ */
+int chain_fill(struct chain *chain, size_t i, uint64_t from);
+
+/* Add segments that have come right behind the last entry, a few at a time. */
 int chain_extend(struct chain *chain);
 
 /* Read the floor again: retention may have moved it. */

@@ -14,8 +14,8 @@
 #include "inspect/survey.h"
 #include "sys/owner.h"
 
-/* Segments that may still come while we look. More, and the picture ends there: it is a true one. */
-#define EXTENSIONS 64
+/* How often more segments may come while we look. More, and the picture ends there: it is a true one. */
+#define EXTENSIONS 16
 
 struct gathering {
     struct log_view view;
@@ -142,8 +142,7 @@ static void info_spare(const struct gathering *g, struct seglog_segment_info *li
 }
 
 /*
- * 1: there is a line; 0: none: the file was removed meanwhile, or lies beyond a power cut's end, for
- * a recovery to set aside.
+ * 1: there is a line; 0: none: the file lies beyond a power cut's end, for a recovery to set aside.
  */
 static int info_line(struct gathering *g, size_t i, const struct sight *sight,
                      struct seglog_segment_info *line)
@@ -151,7 +150,7 @@ static int info_line(struct gathering *g, size_t i, const struct sight *sight,
     struct chain_link *link = &g->link;
     int rc;
 
-    if (sight->open_rc == -ENOENT || link->was_cut)
+    if (link->was_cut)
         return 0;
     if (!link->has_ended) {
         link->was_cut = sight->open_rc < 0
@@ -163,10 +162,10 @@ static int info_line(struct gathering *g, size_t i, const struct sight *sight,
     }
     if (sight->open_rc < 0) {
         info_unreadable(g, i, line);
+    } else if (link->has_ended) {
+        info_spare(g, line); /* or it has come into use since: that is another picture */
     } else if (sight->footer_rc == 0) {
         info_sealed(g, &sight->footer, line);
-    } else if (link->has_ended) {
-        info_spare(g, line);
     } else {
         rc = info_unsealed(g, i, sight, line);
         if (rc < 0)
@@ -175,15 +174,58 @@ static int info_line(struct gathering *g, size_t i, const struct sight *sight,
     return 1;
 }
 
+/* File `number` is not there. If retention took it while we looked, and so all before it: begin anew
+ * behind them. 1: so it was; 0: no. */
+static int info_restart(struct gathering *g, uint64_t number)
+{
+    const int rc = chain_refloor(&g->chain);
+
+    if (rc < 0 || number >= g->chain.floor.number)
+        return rc;
+    chain_link_begin(&g->chain, &g->link);
+    g->is_durable = true;
+    g->out->first_seq = g->out->durable_seq = g->link.next_seq;
+    g->out->segment_count = 0;
+    g->out->records = g->out->void_count = g->out->bytes = 0;
+    g->out->has_waiting_claim = 0;
+    return 1;
+}
+
+/* Between what was looked at and entry i nothing may be left out. */
+static int info_close_gap(struct gathering *g, size_t i)
+{
+    int rc;
+
+    do {
+        const uint64_t floor = g->chain.floor.number;
+        uint64_t expected = g->link.has_number ? g->link.number + 1 : 0;
+
+        if (expected < floor)
+            expected = floor;
+        rc = chain_fill(&g->chain, i, expected);
+        if (rc < 0 || g->chain.entries[i].number <= expected)
+            return rc;
+        rc = info_restart(g, expected);
+    } while (rc == 1);
+    return rc;
+}
+
 static int info_segment(struct gathering *g, size_t i, struct seglog_segment_info *line)
 {
     const uint64_t number = g->chain.entries[i].number;
     struct chain_link *link = &g->link;
     struct sight sight;
-    int rc = sight_take(&g->view, number, &sight);
+    int rc;
 
+    if (number < g->chain.floor.number)
+        return 0;
+    rc = sight_take(&g->view, number, &sight);
     if (rc < 0)
         return rc;
+    if (sight.open_rc == -ENOENT) {
+        rc = info_restart(g, number);
+        return rc < 0 ? rc : 0;
+    }
     if (link->has_number && number != link->number + 1)
         link->has_generation = false;
     *line = (struct seglog_segment_info){.number = number};
@@ -229,8 +271,10 @@ static int info_segments(struct gathering *g)
     g->out->first_seq = g->out->durable_seq = g->link.next_seq;
     for (size_t i = 0; i < g->chain.count; i++) {
         struct seglog_segment_info line;
-        int rc = info_room(g->out, i + 1);
+        int rc = info_close_gap(g, i);
 
+        if (rc >= 0)
+            rc = info_room(g->out, i + 1);
         if (rc == 0)
             rc = info_segment(g, i, &line);
         if (rc < 0)

@@ -86,6 +86,7 @@ static int survey_resync(struct survey *s, uint64_t *lost)
         const uint64_t next = align_up(s->scan.at + 1, PAGE_BYTES);
 
         if (next >= s->scan.end) {
+            s->scan.bad_from = 0;
             *lost = 0;
             return 0;
         }

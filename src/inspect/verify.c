@@ -99,17 +99,26 @@ static int verify_gap(struct verify *v, size_t i, uint64_t number, struct chain_
 
 /* ---- one segment, until it is certain ------------------------------------------------------- */
 
+static uint64_t verify_expects(const struct verify *v, const struct chain_link *link)
+{
+    const uint64_t next = link->has_number ? link->number + 1 : 0;
+
+    return next > v->chain.floor.number ? next : v->chain.floor.number;
+}
+
 static int verify_look(struct verify *v, size_t i, struct chain_link *link,
                        struct verify_tally *tally)
 {
     const uint64_t number = v->chain.entries[i].number;
-    const uint64_t expected = link->has_number ? link->number + 1 : v->chain.floor.number;
+    uint64_t expected;
     int rc = 0;
 
-    if (number < v->chain.floor.number) { /* retention came by */
-        *link = (struct chain_link){.number = number, .has_number = true};
+    /* Retention came by, and took what the link speaks of. */
+    if (v->chain.floor.number > (link->has_number ? link->number + 1 : 0))
+        chain_link_begin(&v->chain, link);
+    if (number < v->chain.floor.number)
         return 0;
-    }
+    expected = verify_expects(v, link);
     if (number > expected && (link->has_number || !v->chain.floor_is_bad))
         rc = verify_gap(v, i, expected, link, tally);
     if (rc == 0)
@@ -176,7 +185,7 @@ static int verify_entry(struct verify *v, size_t i, struct chain_link *link)
 /* Is the segment missing that the records go on in? The last one says that they do. */
 static int verify_end(struct verify *v, const struct chain_link *link)
 {
-    const uint64_t number = link->has_number ? link->number + 1 : v->chain.floor.number;
+    const uint64_t number = verify_expects(v, link);
     const bool is_live = log_view_is_live(&v->view);
     uint64_t durable = 0;
     int rc;
@@ -214,8 +223,14 @@ static int verify_log(struct verify *v)
     chain_link_begin(&v->chain, &link);
     if (v->chain.floor_is_bad)
         rc = verify_tell_block(v, 0, 0, SEGLOG_ECORRUPT, "floor: both slots are bad");
-    for (size_t i = 0, n = v->chain.count; i < n && rc == 0; i++)
+    /* To where the log went when we began: not for ever after one that grows. */
+    for (size_t i = 0, end = v->chain.count; i < end && rc == 0; i++) {
+        rc = chain_fill(&v->chain, i, verify_expects(v, &link));
+        if (rc < 0)
+            break;
+        end += (size_t)rc;
         rc = verify_entry(v, i, &link);
+    }
     if (rc == 0)
         rc = verify_end(v, &link);
     if (rc == 0 && v->options->on_progress)

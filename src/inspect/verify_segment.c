@@ -439,10 +439,11 @@ int verify_segment(struct verify *v, size_t i, struct chain_link *link, struct v
         return rc;
     if (sight.open_rc < 0) {
         rc = link->was_cut ? 0 : verify_unreadable(v, i, &sight, link, tally);
+    } else if (link->has_ended) {
+        /* A spare, or what a recovery will set aside. Or it was one when we found the log's end
+         * before it, and has come into use since: not for this look. */
     } else if (sight.footer_rc == 0) {
         rc = check_sealed(v, i, &sight, link, tally);
-    } else if (link->has_ended) {
-        /* a spare, or what a recovery will set aside */
     } else if (chain_is_leftover(&v->chain, i, &sight, link)) {
         link->has_ended = link->was_cut = true;
         tally->has_torn = true;

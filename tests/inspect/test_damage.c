@@ -406,7 +406,9 @@ Test(damage, a_medium_that_fails)
     cr_assert_eq(c.damage[0].status, -EIO);
     cr_assert_eq(c.damage[0].offset, page);
     cr_assert_eq(c.damage[0].first_seq, 30 + (page - OFF_FRAMES) / 64);
-    cr_assert_eq(c.damage[0].last_seq, c.damage[0].first_seq + 63);
+    cr_assert_eq(c.damage[0].last_seq, c.damage[0].first_seq + 63, "%llu to %llu: %s",
+                 (unsigned long long)c.damage[0].first_seq,
+                 (unsigned long long)c.damage[0].last_seq, c.damage[0].cause);
     cr_assert_eq(c.report.records, 330 - 64);
     build_close(&big);
 }

@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "inspect/collect.h"
+#include "log/handle.h"
 #include "support/check.h"
 #include "support/tmpdir.h"
 #include "sys/clock.h"
@@ -61,14 +63,23 @@ static void produce(const char *dir, unsigned seed)
     }
 }
 
+/* A process that does this to the log until it is killed, at the latest together with us. */
+static pid_t start_one(void (*work)(const char *dir, unsigned seed), const char *dir, unsigned seed)
+{
+    const pid_t pid = fork();
+
+    cr_assert_geq(pid, 0);
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        work(dir, seed);
+    }
+    return pid;
+}
+
 static void start(const char *dir, pid_t pids[PRODUCERS])
 {
-    for (unsigned i = 0; i < PRODUCERS; i++) {
-        pids[i] = fork();
-        cr_assert_geq(pids[i], 0);
-        if (pids[i] == 0)
-            produce(dir, i);
-    }
+    for (unsigned i = 0; i < PRODUCERS; i++)
+        pids[i] = start_one(produce, dir, i);
 }
 
 static void stop(pid_t pids[PRODUCERS])
@@ -94,15 +105,20 @@ static void expect_no_alarm(const char *dir)
 
 static void expect_whole(const char *dir, struct seglog_info *info)
 {
-    uint64_t next = 0;
+    uint64_t next;
 
     cr_assert_ok(seglog_info_read(dir, info));
+    next = info->first_seq;
     cr_assert_leq(info->durable_seq, info->next_seq);
     for (size_t i = 0; i < info->segment_count; i++) {
         const struct seglog_segment_info *s = &info->segments[i];
 
-        cr_assert_eq(s->first_seq, next, "segment %zu begins at %llu, not %llu", i,
-                     (unsigned long long)s->first_seq, (unsigned long long)next);
+        cr_assert_eq(
+            s->first_seq, next,
+            "segment %llu (state %u) begins at %llu, behind %llu (state %u) that ends at %llu",
+            (unsigned long long)s->number, s->state, (unsigned long long)s->first_seq,
+            (unsigned long long)(s - (i > 0))->number, (s - (i > 0))->state,
+            (unsigned long long)next);
         cr_assert_leq(s->records + s->void_count, s->next_seq - s->first_seq);
         cr_assert_geq(s->records + s->void_count + 3 * PRODUCERS, s->next_seq - s->first_seq);
         next = s->next_seq;
@@ -176,6 +192,51 @@ Test(moving, producers_that_die_and_come_again, .timeout = 120)
         stop(pids);
         expect_no_alarm(dir);
     }
+    tmpdir_remove(dir);
+}
+
+/* Take segments away from the front, so that few are left, until killed. */
+static void remove_oldest(const char *dir, unsigned seed)
+{
+    struct seglog_log *log = log_at(dir);
+
+    (void)seed;
+    for (;;) {
+        struct seglog_info info;
+
+        cr_assert_ok(seglog_info_read(dir, &info));
+        if (info.segment_count > 8)
+            (void)log_drop_oldest(log);
+        else
+            clock_sleep_ns(1000000);
+        seglog_info_free(&info);
+    }
+}
+
+/* Names come and go while the directory is read: a gap in what readdir() gives is none. */
+Test(moving, segments_that_are_removed_while_we_look, .timeout = 120)
+{
+    char *dir = tmpdir_make();
+    uint64_t until, first;
+    pid_t pids[PRODUCERS], remover;
+    struct seglog_info info;
+    int status;
+
+    cr_assert_ok(seglog_log_close(log_at(dir)));
+    start(dir, pids);
+    remover = start_one(remove_oldest, dir, 0);
+    until = clock_monotonic_ns() + LOOK_S * 1000000000;
+    do {
+        expect_no_alarm(dir);
+        expect_whole(dir, &info);
+        first = info.first_seq;
+        seglog_info_free(&info);
+    } while (clock_monotonic_ns() < until);
+    stop(pids);
+    cr_assert_eq(kill(remover, SIGKILL), 0);
+    cr_assert_eq(waitpid(remover, &status, 0), remover);
+    cr_assert_gt(first, 0, "nothing was removed");
+    expect_no_alarm(dir);
     tmpdir_remove(dir);
 }
 
