@@ -104,6 +104,7 @@ struct seglog_reader {
     bool check_payload;
     bool has_damage;
     struct seglog_damage damage;
+    uint64_t caught_up_at; /* offset where next() last had nothing, in whatever segment */
 
     enum block block;
     struct held *probed_held; /* where verdicts were last asked for, and when */

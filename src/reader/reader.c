@@ -23,16 +23,23 @@
  * Small records: every line is asked for this far ahead, once, as whoever reads a batch wants the
  * payloads too and the processor sees a walk over headers only. Large ones it follows by itself, and
  * one line is asked for so that the next header is there when its turn comes.
+ *
+ * Not by a follower on its producer's heels: there the lines ahead are those that the producer is
+ * about to write, and would have to fetch back. Only after so many bytes without catching up.
  */
+#define AHEAD_AFTER UINT64_C(16384)
+#define AHEAD_NEVER UINT64_MAX
 #define AHEAD_BYTES 2048
 #define AHEAD_LARGE 512
 #define LINE_BYTES  64
 
-/* *ahead: how far lines were asked for. */
+/* *ahead: how far lines were asked for, or AHEAD_NEVER. */
 ALWAYS_INLINE void look_ahead(const struct held *held, uint64_t at, uint64_t span, uint64_t *ahead)
 {
     const uint8_t *base = held->seg->base;
 
+    if (*ahead == AHEAD_NEVER)
+        return;
     if (span > AHEAD_LARGE) {
         __builtin_prefetch(base + at + AHEAD_LARGE);
         return;
@@ -92,7 +99,7 @@ ALWAYS_INLINE int take_some(struct seglog_reader *r, struct seglog_view *out, in
 {
     struct held *held = r->place.held;
     uint64_t at = r->place.at, seq_rel = r->place.seq_rel;
-    uint64_t ahead = 0;
+    uint64_t ahead = at - r->caught_up_at < AHEAD_AFTER ? AHEAD_NEVER : 0;
     int n = 0;
 
     while (n < max && take(held, &at, &seq_rel, &ahead, verify, &out[n]))
@@ -131,6 +138,8 @@ static int take_slow(struct seglog_reader *r, struct seglog_view *out)
         return rc;
     }
     rc = step_record(r, &frame);
+    if (rc == -EAGAIN)
+        r->caught_up_at = r->place.at;
     if (rc != 1)
         return rc;
     rc = step_view(r, &frame, out);
