@@ -35,10 +35,11 @@ static const size_t payloads[] = {8, 64, 256, 1024, 4096};
 NOINLINE static void append_single(struct seglog_appender *appender, uint64_t from, uint64_t to,
                                    size_t payload, uint32_t tag)
 {
-    for (uint64_t i = from; i < to; i++) {
-        const struct seglog_record record = {
-            .data = bench_payload(i), .len = payload, .time_ns = i + 1, .tag = tag};
+    struct seglog_record record = {.len = payload, .tag = tag};
 
+    for (uint64_t i = from; i < to; i++) {
+        record.data = bench_payload(i);
+        record.time_ns = i + 1;
         bench_ok(seglog_appender_append_record(appender, &record, NULL), "append");
     }
 }
@@ -264,19 +265,28 @@ static void crowd_finish(void *context, int id)
         bench_ok(seglog_log_close(crowd->handle), "close");
 }
 
-static double run_crowd(int producers, size_t payload, bool batches, bool processes)
+struct crowd_case {
+    int producers;
+    bool processes;
+    bool batches;
+    size_t payload;
+};
+
+static double run_crowd(void *context)
 {
+    const struct crowd_case *c = context;
+    const int producers = c->producers;
     struct bench_role roles[16];
     struct crowd crowd = {
-        .each = bench_records(SEGMENT, payload) / (uint64_t)producers,
-        .payload = payload,
-        .batches = batches,
-        .processes = processes,
+        .each = bench_records(SEGMENT, c->payload) / (uint64_t)producers,
+        .payload = c->payload,
+        .batches = c->batches,
+        .processes = c->processes,
     };
     uint64_t ns;
 
     bench_log_make(&crowd.log, SEGMENT, SEGLOG_SYNC_NONE);
-    if (!processes) {
+    if (!c->processes) {
         crowd.handle = bench_attach(&crowd.log, SEGLOG_LOG_NO_HELPER);
         bench_in_place(&crowd.log);
     }
@@ -288,24 +298,20 @@ static double run_crowd(int producers, size_t payload, bool batches, bool proces
                                        .id = i,
                                        .cpu = i};
     bench_cool();
-    ns = bench_together(roles, producers, processes);
-    if (!processes)
+    ns = bench_together(roles, producers, c->processes);
+    if (!c->processes)
         bench_ok(seglog_log_close(crowd.handle), "close");
-    bench_verify(&crowd.log, (unsigned)producers, crowd.each, payload, 0);
+    bench_verify(&crowd.log, (unsigned)producers, crowd.each, c->payload, 0);
     bench_log_remove(&crowd.log);
     return (double)(crowd.each * (uint64_t)producers) * 1e3 / (double)ns;
 }
 
 static void many(const char *section)
 {
-    static const struct {
-        int producers;
-        bool processes;
-        bool batches;
-    } crowds[] = {
-        {1, false, false}, {2, false, false}, {4, false, false}, {1, true, false},
-        {2, true, false},  {4, true, false},  {1, false, true},  {2, false, true},
-        {4, false, true},  {1, true, true},   {2, true, true},   {4, true, true},
+    struct crowd_case crowds[] = {
+        {1, false, false, 0}, {2, false, false, 0}, {4, false, false, 0}, {1, true, false, 0},
+        {2, true, false, 0},  {4, true, false, 0},  {1, false, true, 0},  {2, false, true, 0},
+        {4, false, true, 0},  {1, true, true, 0},   {2, true, true, 0},   {4, true, true, 0},
     };
 
     bench_table(section,
@@ -317,19 +323,11 @@ static void many(const char *section)
 
         if (!bench_wants_payload(payloads[p]))
             continue;
-        for (int tries = 0, got = 0; got < bench.rounds && tries < 3 * bench.rounds; tries++) {
-            double rates[COUNT_OF(crowds)];
-
-            if (!bench_gate_open())
-                continue;
-            for (size_t i = 0; i < COUNT_OF(crowds); i++)
-                rates[i] = run_crowd(crowds[i].producers, payloads[p], crowds[i].batches,
-                                     crowds[i].processes);
-            if (!bench_gate_close())
-                continue;
-            for (size_t i = 0; i < COUNT_OF(crowds); i++)
-                bench_add(&series[i], rates[i]);
-            got++;
+        for (int round = 0; round < bench.rounds; round++) {
+            for (size_t i = 0; i < COUNT_OF(crowds); i++) {
+                crowds[i].payload = payloads[p];
+                bench_add(&series[i], bench_gated(run_crowd, &crowds[i]));
+            }
         }
         for (size_t i = 0; i < COUNT_OF(crowds); i++) {
             const size_t alone_at = i / 3 * 3; /* one producer of the same kind */

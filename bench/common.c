@@ -318,6 +318,20 @@ bool bench_gate_close(void)
     return true;
 }
 
+double bench_gated(double (*run)(void *context), void *context)
+{
+    for (int tries = 0; tries < 6; tries++) {
+        double figure;
+
+        if (!bench_gate_open())
+            continue;
+        figure = run(context);
+        if (bench_gate_close())
+            return figure;
+    }
+    return NAN;
+}
+
 const char *bench_gate_report(void)
 {
     static char text[96];
@@ -349,12 +363,16 @@ static int compare_doubles(const void *a, const void *b)
 static double part_of(const struct bench_series *series, double part)
 {
     double sorted[BENCH_ROUNDS_MAX];
+    int n = 0;
 
-    if (series->n == 0)
+    for (int i = 0; i < series->n; i++) {
+        if (!isnan(series->v[i]))
+            sorted[n++] = series->v[i];
+    }
+    if (n == 0)
         return NAN;
-    memcpy(sorted, series->v, (size_t)series->n * sizeof(sorted[0]));
-    qsort(sorted, (size_t)series->n, sizeof(sorted[0]), compare_doubles);
-    return sorted[(int)(part * (series->n - 1) + 0.5)];
+    qsort(sorted, (size_t)n, sizeof(sorted[0]), compare_doubles);
+    return sorted[(int)(part * (n - 1) + 0.5)];
 }
 
 double bench_median(const struct bench_series *series)
@@ -591,7 +609,7 @@ void bench_cool(void)
         memory = (uint64_t *)(void *)bench_private(size, true);
         memset(memory, 1, size);
     }
-    sink += bench_sum(memory, size);
+    sink = sink + bench_sum(memory, size);
 }
 
 /* ---- logs ------------------------------------------------------------------------------------- */

@@ -91,12 +91,14 @@ double bench_bounce(void);
 bool bench_gate_open(void);
 /* Are they still near? A run after which this says false does not count. */
 bool bench_gate_close(void);
-/* "near 7/12, line 98 ns": how many runs counted since the last call, of how many, and the line. */
+/* run(context) between the two, again until it counts; NaN when that does not come about. */
+double bench_gated(double (*run)(void *context), void *context);
+/* How many runs counted since the last call, of how many, and the last line bounce. */
 const char *bench_gate_report(void);
 
 /* ---- samples ---------------------------------------------------------------------------------- */
 
-/* One figure, measured once in each round. */
+/* One figure, measured once in each round. NaN: this round has none. */
 struct bench_series {
     int n;
     double v[BENCH_ROUNDS_MAX];

@@ -195,8 +195,17 @@ static void trip_run(void *context, int id)
         t->shared->mean = (double)(bench_tick() - start) * tick_ns / TRIPS;
 }
 
-static void trip_measure(const struct trip_contender *c, struct trip_shared *shared)
+struct trip_job {
+    const struct trip_contender *c;
+    struct trip_shared *shared;
+};
+
+/* The median, ns; the rest is in job->shared. */
+static double trip_measure(void *context)
 {
+    const struct trip_job *job = context;
+    const struct trip_contender *c = job->c;
+    struct trip_shared *shared = job->shared;
     struct trip t = {.c = c, .shared = shared};
     struct bench_role roles[2];
 
@@ -214,6 +223,7 @@ static void trip_measure(const struct trip_contender *c, struct trip_shared *sha
     bench_together(roles, 2, true);
     for (int i = 0; i < 2 && c->kind == TRIP_LOG; i++)
         bench_log_remove(&t.log[i]);
+    return bench_hist_at(&shared->hist, 0.5);
 }
 
 static void there_and_back(const char *section)
@@ -226,27 +236,18 @@ static void there_and_back(const char *section)
                 "there and back between two processes, ns, medians of %d gated rounds; one way is "
                 "half of it",
                 bench.rounds);
-    for (int tries = 0, got = 0; got < bench.rounds && tries < 4 * bench.rounds; tries++) {
-        double figures[TRIP_KINDS][4];
+    for (int round = 0; round < bench.rounds; round++) {
+        for (size_t i = 0; i < TRIP_KINDS; i++) {
+            struct trip_job job = {.c = &trips[i], .shared = shared};
+            const double figure = bench_gated(trip_measure, &job);
 
-        if (!bench_gate_open())
-            continue;
-        for (size_t i = 0; i < TRIP_KINDS; i++) {
-            trip_measure(&trips[i], shared);
-            figures[i][0] = shared->mean;
-            figures[i][1] = bench_hist_at(&shared->hist, 0.5);
-            figures[i][2] = bench_hist_at(&shared->hist, 0.99);
-            figures[i][3] = bench_hist_at(&shared->hist, 0.999);
+            bench_add(&p50[i], figure);
+            if (isnan(figure))
+                continue;
+            bench_add(&p99[i], bench_hist_at(&shared->hist, 0.99));
+            bench_add(&p999[i], bench_hist_at(&shared->hist, 0.999));
+            bench_add(&mean[i], shared->mean);
         }
-        if (!bench_gate_close())
-            continue;
-        for (size_t i = 0; i < TRIP_KINDS; i++) {
-            bench_add(&mean[i], figures[i][0]);
-            bench_add(&p50[i], figures[i][1]);
-            bench_add(&p99[i], figures[i][2]);
-            bench_add(&p999[i], figures[i][3]);
-        }
-        got++;
     }
     for (size_t i = 0; i < TRIP_KINDS; i++) {
         const bool is_log = trips[i].kind == TRIP_LOG;
@@ -267,6 +268,8 @@ static void there_and_back(const char *section)
 
 /* ---- a stream --------------------------------------------------------------------------------- */
 
+/* Pauses of a follower that has caught up: every look takes the line that the producer writes next. */
+#define PATIENCE       32u
 #define STREAM_SEGMENT ((uint64_t)128 << 20)
 
 struct stream_case {
@@ -275,6 +278,8 @@ struct stream_case {
     uint32_t mode;
     bool batches;
     bool rolls; /* segments of 16 MiB, nothing in place, the preparing thread at work */
+    bool eager; /* the follower looks again at once when it has caught up, not after some pauses */
+    size_t payload;
 };
 
 struct stream {
@@ -341,7 +346,8 @@ static void stream_receive(const struct stream *s)
         const int got = seglog_reader_batch(s->reader, views, VIEWS);
 
         if (got == -EAGAIN) {
-            bench_pause();
+            for (unsigned k = 0; k < (s->c->eager ? 1 : PATIENCE); k++)
+                bench_pause();
             continue;
         }
         bench_ok(got, "batch");
@@ -397,13 +403,14 @@ static void stream_finish(void *context, int id)
 }
 
 /* Million records a second, from the common start to the follower's last. */
-static double stream_measure(const struct stream_case *c, size_t payload)
+static double stream_measure(void *context)
 {
-    struct stream s = {.c = c, .payload = payload};
+    const struct stream_case *c = context;
+    struct stream s = {.c = c, .payload = c->payload};
     struct bench_role roles[4];
     uint64_t ns;
 
-    s.each = bench_records(STREAM_SEGMENT, payload) / (uint64_t)c->producers;
+    s.each = bench_records(STREAM_SEGMENT, c->payload) / (uint64_t)c->producers;
     log_begin(&s.log, c->rolls ? (uint64_t)16 << 20 : STREAM_SEGMENT);
     for (int i = 0; i <= c->producers; i++)
         roles[i] = (struct bench_role){.prepare = stream_prepare,
@@ -419,14 +426,15 @@ static double stream_measure(const struct stream_case *c, size_t payload)
 
 static void stream(const char *section)
 {
-    static const struct stream_case cases[] = {
-        {"one exclusive, single", 1, SEGLOG_EXCLUSIVE, false, false},
-        {"one exclusive, batches of 32", 1, SEGLOG_EXCLUSIVE, true, false},
-        {"one shared, single", 1, SEGLOG_SHARED, false, false},
-        {"one shared, batches of 32", 1, SEGLOG_SHARED, true, false},
-        {"two shared, single", 2, SEGLOG_SHARED, false, false},
-        {"two shared, batches of 32", 2, SEGLOG_SHARED, true, false},
-        {"one exclusive, single, rolling, not in place", 1, SEGLOG_EXCLUSIVE, false, true},
+    struct stream_case cases[] = {
+        {"one exclusive, single", 1, SEGLOG_EXCLUSIVE, false, false, false, 0},
+        {"one exclusive, batches of 32", 1, SEGLOG_EXCLUSIVE, true, false, false, 0},
+        {"one shared, single", 1, SEGLOG_SHARED, false, false, false, 0},
+        {"one shared, batches of 32", 1, SEGLOG_SHARED, true, false, false, 0},
+        {"two shared, single", 2, SEGLOG_SHARED, false, false, false, 0},
+        {"two shared, batches of 32", 2, SEGLOG_SHARED, true, false, false, 0},
+        {"one exclusive, single, eager follower", 1, SEGLOG_EXCLUSIVE, false, false, true, 0},
+        {"one exclusive, single, rolling, fresh", 1, SEGLOG_EXCLUSIVE, false, true, false, 0},
     };
     static const size_t payloads[] = {8, 64, 256, 1024};
 
@@ -441,17 +449,11 @@ static void stream(const char *section)
 
         if (!bench_wants_payload(payloads[p]))
             continue;
-        for (int tries = 0; series[0].n < bench.rounds && tries < 4 * bench.rounds; tries++) {
-            double rates[COUNT_OF(cases)];
-
-            if (!bench_gate_open())
-                continue;
-            for (size_t i = 0; i < COUNT_OF(cases); i++)
-                rates[i] = stream_measure(&cases[i], payloads[p]);
-            if (!bench_gate_close())
-                continue;
-            for (size_t i = 0; i < COUNT_OF(cases); i++)
-                bench_add(&series[i], rates[i]);
+        for (int round = 0; round < bench.rounds; round++) {
+            for (size_t i = 0; i < COUNT_OF(cases); i++) {
+                cases[i].payload = payloads[p];
+                bench_add(&series[i], bench_gated(stream_measure, &cases[i]));
+            }
         }
         for (size_t i = 0; i < COUNT_OF(cases); i++) {
             bench_text("producers", "%s", cases[i].name);
@@ -584,8 +586,17 @@ static void wake_finish(void *context, int id)
         seglog_reader_close(w->reader);
 }
 
-static void wake_measure(enum wake_kind kind, struct wake_shared *shared)
+struct wake_job {
+    enum wake_kind kind;
+    struct wake_shared *shared;
+};
+
+/* The median, us; the rest is in job->shared. */
+static double wake_measure(void *context)
 {
+    const struct wake_job *job = context;
+    const enum wake_kind kind = job->kind;
+    struct wake_shared *shared = job->shared;
     struct wake w = {.kind = kind, .shared = shared};
     struct bench_role roles[2];
 
@@ -605,6 +616,7 @@ static void wake_measure(enum wake_kind kind, struct wake_shared *shared)
         bench_log_remove(&w.log);
     close(w.pipe[0]);
     close(w.pipe[1]);
+    return bench_hist_at(&shared->hist, 0.5) / 1e3;
 }
 
 static void wake(const char *section)
@@ -616,23 +628,16 @@ static void wake(const char *section)
                 "from before the append to behind next() of a follower asleep in the kernel, us, "
                 "medians of %d gated rounds of %u",
                 bench.rounds, WAKES);
-    for (int tries = 0; p50[0].n < bench.rounds && tries < 4 * bench.rounds; tries++) {
-        double figures[WAKE_KINDS][3];
+    for (int round = 0; round < bench.rounds; round++) {
+        for (size_t i = 0; i < WAKE_KINDS; i++) {
+            struct wake_job job = {.kind = (enum wake_kind)i, .shared = shared};
+            const double figure = bench_gated(wake_measure, &job);
 
-        if (!bench_gate_open())
-            continue;
-        for (size_t i = 0; i < WAKE_KINDS; i++) {
-            wake_measure((enum wake_kind)i, shared);
-            figures[i][0] = bench_hist_at(&shared->hist, 0.5) / 1e3;
-            figures[i][1] = bench_hist_at(&shared->hist, 0.99) / 1e3;
-            figures[i][2] = (double)shared->hist.most / 1e3;
-        }
-        if (!bench_gate_close())
-            continue;
-        for (size_t i = 0; i < WAKE_KINDS; i++) {
-            bench_add(&p50[i], figures[i][0]);
-            bench_add(&p99[i], figures[i][1]);
-            bench_add(&most[i], figures[i][2]);
+            bench_add(&p50[i], figure);
+            if (isnan(figure))
+                continue;
+            bench_add(&p99[i], bench_hist_at(&shared->hist, 0.99) / 1e3);
+            bench_add(&most[i], (double)shared->hist.most / 1e3);
         }
     }
     for (size_t i = 0; i < WAKE_KINDS; i++) {
