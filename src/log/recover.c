@@ -121,7 +121,8 @@ static int is_blank(int fd)
     uint8_t *bytes = malloc(step);
     struct file_facts file;
     int rc = bytes ? file_facts(fd, &file) : -ENOMEM;
-    bool blank = true;
+    /* A larger file was never one of ours, and may be too large to be read. */
+    bool blank = rc == 0 && file.size <= SEGMENT_SIZE_MAX;
 
     for (uint64_t at = 0; rc == 0 && blank && at < file.size; at += step) {
         const uint64_t n = file.size - at < step ? file.size - at : step;
