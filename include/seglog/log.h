@@ -29,9 +29,25 @@ struct seglog_appender;
 
 /* What a log promises about power cuts without being asked (a killed process never loses records). */
 enum seglog_sync {
-    SEGLOG_SYNC_DEFAULT = 0, /* at creation: SEALED; at open: what the log has stored */
-    SEGLOG_SYNC_NONE = 1,    /* nothing until seglog_log_seal() or seglog_log_sync() */
-    SEGLOG_SYNC_SEALED = 2,  /* a segment is synced and sealed soon after it is full */
+    SEGLOG_SYNC_DEFAULT = 0,  /* at creation: SEALED; at open: what the log has stored */
+    SEGLOG_SYNC_NONE = 1,     /* nothing until seglog_log_seal() or seglog_log_sync() */
+    SEGLOG_SYNC_SEALED = 2,   /* a segment is synced and sealed soon after it is full */
+    SEGLOG_SYNC_INTERVAL = 3, /* and a record is durable at most sync_interval_ns, and the time that
+                                 a sync takes, after it was published */
+    SEGLOG_SYNC_RECORD = 4,   /* and an append returns when its record is durable; all who wait at
+                                 a time, in every process, share one sync */
+};
+
+/* What a log's helper threads tell its user: seglog_log_options.notify. */
+enum seglog_event_kind {
+    SEGLOG_EVENT_PREPARE_FAILED = 1, /* no segment could be prepared ahead: status says why (-ENOSPC
+                                        ...); appending goes on until the active one is full */
+    SEGLOG_EVENT_PREPARED = 2,       /* after that: it worked again */
+    SEGLOG_EVENT_POISONED = 3,       /* a sync failed here: status says how; see SEGLOG_EPOISONED */
+};
+struct seglog_event {
+    uint32_t kind;  /* enum seglog_event_kind; later releases have more */
+    int32_t status; /* 0 or a negative status */
 };
 
 /* Bits of seglog_log_options.flags. */
@@ -50,22 +66,33 @@ enum seglog_sync {
 /*
  * How to create or open a log. All zero is a good choice.
  *
- * segment_size, sync and mode are settings of the log, stored when it is created. At open a zero
- * means "as stored" and any other value must equal what is stored (else SEGLOG_EMISMATCH).
- * The rest belongs to the handle.
+ * segment_size, sync, sync_interval_ns and mode are settings of the log, stored when it is created. At
+ * open a zero means "as stored" and any other value must equal what is stored (else
+ * SEGLOG_EMISMATCH). The rest belongs to the handle.
  */
 struct seglog_log_options {
-    uint64_t segment_size;    /* bytes; a power of two, 64 KiB to 1 GiB; 0: 64 MiB */
-    uint32_t sync;            /* enum seglog_sync */
-    uint32_t mode;            /* permission bits of the files; 0: 0640; a directory that is made
+    uint64_t segment_size;     /* bytes; a power of two, 64 KiB to 1 GiB; 0: 64 MiB */
+    uint32_t sync;             /* enum seglog_sync */
+    uint32_t mode;             /* permission bits of the files; 0: 0640; a directory that is made
                                  gets the execute bits to match */
-    uint32_t flags;           /* SEGLOG_LOG_* */
-    uint32_t reserved;        /* zero */
-    uint64_t evict_after_ns;  /* a shared claim open longer than this may be taken from a living
+    uint32_t flags;            /* SEGLOG_LOG_* */
+    uint32_t reserved;         /* zero */
+    uint64_t evict_after_ns;   /* a shared claim open longer than this may be taken from a living
                                  producer by whoever it blocks here; 0: never */
-    uint64_t open_timeout_ns; /* how long open waits while another process recovers the log;
+    uint64_t open_timeout_ns;  /* how long open waits while another process recovers the log;
                                  0: 10 s; then -EBUSY */
+    uint64_t sync_interval_ns; /* SEGLOG_SYNC_INTERVAL only: 1 ms to 1 h; 0: 100 ms */
+
+    /* Called by a helper thread, or by one that is in a call here; perhaps by two at once. It must be
+     * quick and must not call seglog. NULL: nobody wants to know. */
+    void (*notify)(void *context, const struct seglog_event *event);
+    void *notify_context;
 };
+
+/* The bounds of sync_interval_ns, and what 0 means. */
+#define SEGLOG_SYNC_INTERVAL_MIN     UINT64_C(1000000)
+#define SEGLOG_SYNC_INTERVAL_MAX     UINT64_C(3600000000000)
+#define SEGLOG_SYNC_INTERVAL_DEFAULT UINT64_C(100000000)
 
 /*
  * Create a log in a directory that is missing or empty.
@@ -79,6 +106,7 @@ struct seglog_log_options {
  *          -ENOTEMPTY        other files are there
  *          -EINVAL           segment_size, sync, mode or flags out of range
  *          SEGLOG_EFS        a network or FUSE file system, and not forced
+ *          SEGLOG_EVOLATILE  sync is INTERVAL or RECORD, and the file system (tmpfs) keeps nothing
  *          -ENOSPC, -EACCES, -EROFS, -ENOENT, -ENOTDIR, -EIO ... as the system says
  * threads  any; blocks on the disk (two syncs)
  */
@@ -110,19 +138,23 @@ SEGLOG_API int seglog_log_open(const char *dir, const struct seglog_log_options 
 
 /*
  * Detach. Every appender of this handle must have been closed (else -EBUSY and nothing happens).
- * log may be NULL. Joins the helper thread and, at SEGLOG_SYNC_SEALED, seals what has filled up and
- * nobody sealed yet: blocks on the disk then.
+ * log may be NULL. Joins the helper threads and, at SEGLOG_SYNC_SEALED and above, seals what has filled
+ * up and nobody sealed yet; if an appender of this handle asked for SEGLOG_SYNC_INTERVAL, syncs a last
+ * time. Blocks on the disk then.
+ *
+ * returns  0; -EBUSY; or, the handle being gone, why that last sync failed
  */
 SEGLOG_API int seglog_log_close(struct seglog_log *log);
 
 /* What is stored about a log, and what its limits are. */
 struct seglog_log_settings {
     uint8_t uuid[16];
-    uint64_t segment_size; /* bytes */
-    uint64_t max_record;   /* largest payload, bytes: a quarter of a segment less 32 */
-    uint64_t created_ns;   /* wall clock, since the epoch */
-    uint32_t sync;         /* enum seglog_sync */
-    uint32_t mode;         /* permission bits */
+    uint64_t segment_size;     /* bytes */
+    uint64_t max_record;       /* largest payload, bytes: a quarter of a segment less 32 */
+    uint64_t created_ns;       /* wall clock, since the epoch */
+    uint32_t sync;             /* enum seglog_sync */
+    uint32_t mode;             /* permission bits */
+    uint64_t sync_interval_ns; /* SEGLOG_SYNC_INTERVAL; else 0 */
 };
 
 /* Fill *out. returns 0; threads any; blocks never. */
@@ -171,7 +203,8 @@ SEGLOG_API int seglog_log_tend(struct seglog_log *log);
 SEGLOG_API int seglog_log_seal(struct seglog_log *log, uint64_t timeout_ns);
 
 /*
- * Make every record that is published and preceded by no open claim survive a power cut.
+ * Make every record that is published and preceded by no open claim survive a power cut. Claims of
+ * dead producers are made void on the way.
  *
  * durable_seq  may be NULL; gets the number below which all is durable or void
  * returns  0
@@ -180,6 +213,33 @@ SEGLOG_API int seglog_log_seal(struct seglog_log *log, uint64_t timeout_ns);
  * threads  any; blocks on the disk
  */
 SEGLOG_API int seglog_log_sync(struct seglog_log *log, uint64_t *durable_seq);
+
+/*
+ * Wait until the record of number seq, and so everything before it, survives a power cut. Whoever
+ * waits takes part in syncing: many waiters, in any number of processes, share one sync.
+ *
+ * An open claim of a living producer before seq holds this up, as does seq not being published yet.
+ *
+ * timeout_ns  UINT64_MAX: no limit
+ * returns  0
+ *          -ETIMEDOUT        not durable yet
+ *          -EUSERS           all places are taken (one for each handle that waits)
+ *          SEGLOG_EVOLATILE, SEGLOG_EPOISONED, -EIO, -ENOSPC, -EDQUOT   as seglog_log_sync()
+ *          SEGLOG_ECORRUPT, SEGLOG_EFORKED, -EMFILE, -ENOMEM
+ * threads  any; blocks on the disk
+ */
+SEGLOG_API int seglog_log_wait_durable(struct seglog_log *log, uint64_t seq, uint64_t timeout_ns);
+
+/*
+ * A descriptor (an eventfd) that becomes readable whenever the durable number has grown, whoever made
+ * it grow: for poll() and its kin. Read 8 bytes from it, then ask seglog_log_progress().
+ *
+ * It belongs to the log and is closed with it. The first call starts a thread that sleeps.
+ *
+ * returns  the descriptor; SEGLOG_EVOLATILE, SEGLOG_EFORKED, -EMFILE, -EAGAIN (no thread to be had)
+ * threads  any; blocks never
+ */
+SEGLOG_API int seglog_log_durable_fd(struct seglog_log *log);
 
 /* The number below which all is durable or void, and the number of the next record.
  * Either pointer may be NULL. returns 0 or SEGLOG_EFORKED; threads any; blocks never. */
@@ -200,9 +260,11 @@ enum seglog_clock {
 };
 
 struct seglog_appender_options {
-    uint32_t mode;     /* enum seglog_appender_mode */
-    uint32_t clock;    /* enum seglog_clock */
-    uint64_t reserved; /* zero */
+    uint32_t mode;             /* enum seglog_appender_mode */
+    uint32_t clock;            /* enum seglog_clock */
+    uint32_t sync;             /* enum seglog_sync of what it appends; 0: the log's */
+    uint32_t reserved;         /* zero */
+    uint64_t sync_interval_ns; /* with SEGLOG_SYNC_INTERVAL; 0: the log's */
 };
 
 /*
@@ -216,7 +278,8 @@ struct seglog_appender_options {
  *          -EBUSY            an exclusive appender is attached, or this one is to be exclusive and
  *                            others are attached
  *          -EUSERS           all SEGLOG_APPENDERS_MAX places are taken
- *          -EINVAL           mode or clock unknown
+ *          -EINVAL           mode, clock or sync unknown, or the interval out of bounds
+ *          SEGLOG_EVOLATILE  sync is INTERVAL or RECORD, and the file system keeps nothing
  *          SEGLOG_EFORKED, SEGLOG_EPOISONED, -EMFILE, -ENOMEM ...
  * blocks   never for long
  */
@@ -233,7 +296,7 @@ struct seglog_record {
     uint64_t len;     /* bytes; 0 is legal */
     uint64_t time_ns; /* since the epoch; 0: the appender's clock */
     uint32_t tag;     /* yours: stream, key, symbol */
-    uint32_t reserved;
+    uint32_t sync;    /* enum seglog_sync for this record; 0: the appender's. RECORD waits. */
 };
 
 /*
@@ -248,8 +311,11 @@ struct seglog_record {
  *          -EBUSY            this appender has a claim open
  *          SEGLOG_EEVICTED   taken away by the log's deadline; the number is void
  *          SEGLOG_EPOISONED, SEGLOG_EFORKED, SEGLOG_ECORRUPT
+ *          At SEGLOG_SYNC_RECORD also, the record being published but perhaps not durable:
+ *          SEGLOG_EPOISONED, -EIO, -ENOSPC, -EDQUOT (the log is poisoned)
  * threads  one at a time for each appender
- * blocks   never while the next segment is ready in time; else for its preparation
+ * blocks   never while the next segment is ready in time; else for its preparation. At
+ *          SEGLOG_SYNC_RECORD on the disk.
  */
 SEGLOG_API int seglog_appender_append(struct seglog_appender *appender, const void *data,
                                       size_t len, uint64_t *seq);
@@ -265,7 +331,8 @@ SEGLOG_API int seglog_appender_appendv(struct seglog_appender *appender, const s
 
 /*
  * Append n records with one claim: they get consecutive numbers, nobody's records come between, and
- * readers see all of them or none. A power cut may keep a first part of a batch.
+ * readers see all of them or none. A power cut may keep a first part of a batch. The strictest
+ * `sync` of the records counts for all of them.
  *
  * n        1 to SEGLOG_BATCH_MAX; together (headers and rounding included) at most a quarter of a
  *          segment, else -EMSGSIZE
@@ -282,7 +349,7 @@ struct seglog_claim {
     uint64_t seq;     /* the number the record will have */
     uint64_t time_ns; /* may be set before commit; 0: the appender's clock */
     uint32_t tag;     /* may be set before commit */
-    uint32_t reserved;
+    uint32_t sync;    /* as in seglog_record; may be set before commit */
 };
 
 /*
@@ -303,6 +370,7 @@ SEGLOG_API int seglog_appender_claim(struct seglog_appender *appender, size_t le
  *          -EINVAL           no claim is open, or len is larger than was claimed
  *          SEGLOG_EEVICTED   it was taken away; the number is void, the claim is closed
  *          SEGLOG_EFORKED
+ *          At SEGLOG_SYNC_RECORD also what seglog_appender_append() says there.
  */
 SEGLOG_API int seglog_appender_commit(struct seglog_appender *appender,
                                       const struct seglog_claim *claim, size_t len);

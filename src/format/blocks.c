@@ -104,6 +104,7 @@ void settings_encode(struct settings_page *page, const struct settings_facts *fa
     le32_put(&page->sync, facts->sync);
     le32_put(&page->mode, facts->mode);
     le32_put(&page->discipline, facts->discipline);
+    le64_put(&page->sync_interval_ns, facts->sync_interval_ns);
     le32_put(&page->crc, CRC_SPAN(page, offsetof(struct settings_page, crc)));
 }
 
@@ -117,6 +118,7 @@ int settings_decode(const struct settings_page *page, struct settings_facts *out
         .sync = le32_get(&page->sync),
         .mode = le32_get(&page->mode),
         .discipline = le32_get(&page->discipline),
+        .sync_interval_ns = le64_get(&page->sync_interval_ns),
         .read_only = le64_get(&page->head.ro_compat) != 0,
     };
 
@@ -126,7 +128,7 @@ int settings_decode(const struct settings_page *page, struct settings_facts *out
         say(why, "settings out of range");
         return SEGLOG_ECORRUPT;
     }
-    if (facts.sync < 1 || facts.sync > 2 || facts.discipline != DISCIPLINE_MAPPED) {
+    if (facts.sync < 1 || facts.sync > 4 || facts.discipline != DISCIPLINE_MAPPED) {
         /* Later releases know more sync levels; what they mean for appending we cannot honour. */
         facts.read_only = true;
     }

@@ -15,7 +15,8 @@ struct settings_facts {
     uint32_t sync;
     uint32_t mode;
     uint32_t discipline;
-    bool read_only; /* a ro_compat bit that is unknown here */
+    uint64_t sync_interval_ns; /* 0 unless sync is SEGLOG_SYNC_INTERVAL */
+    bool read_only;            /* a ro_compat bit that is unknown here */
 };
 
 /* Where a segment's parts lie; follows from its size alone. */

@@ -93,7 +93,9 @@ struct settings_page {
     le32 sync;       /* enum seglog_sync */
     le32 mode;       /* permission bits of the files */
     le32 discipline; /* of new segments */
-    uint8_t zero[4008];
+    le32 zero0;
+    le64 sync_interval_ns; /* SEGLOG_SYNC_INTERVAL: a record is durable after so long; else 0 */
+    uint8_t zero[3996];
     le32 crc; /* CRC-32C of bytes 0..4091 */
 };
 static_assert(sizeof(struct settings_page) == PAGE_BYTES, "FORMAT: settings");
@@ -102,6 +104,7 @@ static_assert(offsetof(struct settings_page, created_ns) == 64, "FORMAT: setting
 static_assert(offsetof(struct settings_page, sync) == 72, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, mode) == 76, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, discipline) == 80, "FORMAT: settings");
+static_assert(offsetof(struct settings_page, sync_interval_ns) == 88, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, crc) == 4092, "FORMAT: settings");
 
 /* ---- floor: the file `floor`, two pages written in turn; absent: nothing was ever removed ----- */
@@ -301,6 +304,11 @@ static_assert(offsetof(struct segment_footer, crc) == 4092, "FORMAT: footer");
 #define SLOT_FREE      0u
 #define SLOT_SHARED    1u
 #define SLOT_EXCLUSIVE 2u
+#define SLOT_SYNCER    3u /* appends nothing: a handle that takes part in group commits */
+
+#define LIVE_ENGINE_NONE    0u
+#define LIVE_ENGINE_URING   1u
+#define LIVE_ENGINE_THREADS 2u
 
 /* One producer's place. Whoever holds the lock on the slot's byte in `owners` may write it. */
 struct live_slot {
@@ -329,12 +337,21 @@ struct live_file {
     uint8_t zero2[60];
     /* Line 256: seldom written. */
     _Atomic uint64_t durable_seq; /* a copy of what seals and marks say */
-    _Atomic uint64_t durable_segment;
-    _Atomic uint64_t durable_offset;
-    _Atomic uint32_t poison_status; /* negated errno that poisoned */
-    uint32_t zero3;
-    uint8_t zero4[32];
-    uint8_t zero5[PAGE_BYTES - 320];
+    uint8_t zero6[16];
+    _Atomic uint32_t poison_status;  /* negated errno that poisoned */
+    _Atomic uint32_t prepare_status; /* negated errno of the last preparation; 0: it succeeded */
+    _Atomic uint32_t io_engine;      /* LIVE_ENGINE_* of the process that attached last */
+    uint8_t zero3[28];
+    /* Line 320: group commit, see log/sync.c. Written once or twice a round. */
+    _Atomic uint64_t sync_leader; /* slot + 1 and generation << 32 of who syncs now; 0: nobody */
+    _Atomic uint64_t sync_sample; /* the round in flight covers all numbers below it */
+    _Atomic uint32_t sync_round;  /* counts rounds */
+    /* A waiter that round r covers sleeps on sync_wake[r % 2], any other on the other one. */
+    _Atomic uint32_t sync_wake[2];
+    _Atomic uint32_t durable_wake;     /* moved on, and woken, whenever durable_seq grows */
+    _Atomic uint32_t durable_watchers; /* who wants that; may be too large, never too small */
+    uint8_t zero4[28];
+    uint8_t zero5[PAGE_BYTES - 384];
     struct live_slot slots[LIVE_SLOTS];
 };
 static_assert(offsetof(struct live_file, boot) == 24, "FORMAT: live");
@@ -344,6 +361,10 @@ static_assert(offsetof(struct live_file, waiters) == 132, "FORMAT: live");
 static_assert(offsetof(struct live_file, served) == 136, "FORMAT: live");
 static_assert(offsetof(struct live_file, wake) == 192, "FORMAT: live");
 static_assert(offsetof(struct live_file, durable_seq) == 256, "FORMAT: live");
+static_assert(offsetof(struct live_file, prepare_status) == 284, "FORMAT: live");
+static_assert(offsetof(struct live_file, sync_leader) == 320, "FORMAT: live");
+static_assert(offsetof(struct live_file, sync_wake) == 340, "FORMAT: live");
+static_assert(offsetof(struct live_file, durable_watchers) == 352, "FORMAT: live");
 static_assert(offsetof(struct live_file, slots) == PAGE_BYTES, "FORMAT: live");
 static_assert(sizeof(struct live_file) == PAGE_BYTES + 64 * LIVE_SLOTS, "FORMAT: live");
 

@@ -302,7 +302,8 @@ static uint64_t info_live(const struct log_view *view, struct seglog_info *out)
         const uint32_t state = atomic_load_explicit(
             (_Atomic uint32_t *)(uintptr_t)&live->slots[i].state, memory_order_acquire);
 
-        if (state == SLOT_FREE || owner_probe(view->owners_fd, OWNERS_BYTE_SLOT0 + i) != 1)
+        if (state == SLOT_FREE || state == SLOT_SYNCER ||
+            owner_probe(view->owners_fd, OWNERS_BYTE_SLOT0 + i) != 1)
             continue;
         out->appenders++;
         out->exclusive |= state == SLOT_EXCLUSIVE;

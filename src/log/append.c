@@ -25,19 +25,25 @@ static int appender_start(struct seglog_log *log, struct seglog_appender *ap,
     ap->fence = log->fence;
     ap->exclusive = options->mode == SEGLOG_EXCLUSIVE;
     ap->clock = options->clock;
-    ap->len_max = log->view.settings.segment_size / 4 - FRAME_HEADER;
-    rc = log_slot_take(log, ap->exclusive, ap);
+    ap->sync = options->sync ? options->sync : log->view.settings.sync;
+    rc = claim_check_level(log, ap->sync);
     if (rc < 0)
         return rc;
-    ap->claim_word = word_claimed(ap->slot, ap->gen, 0, 0);
+    ap->len_max = log->view.settings.segment_size / 4 - FRAME_HEADER;
+    rc = log_place_take(log, ap->exclusive ? SLOT_EXCLUSIVE : SLOT_SHARED, &ap->place);
+    if (rc < 0)
+        return rc;
+    ap->claim_word = word_claimed(ap->place.slot, ap->place.gen, 0, 0);
     rc = log_enter(ap);
     if (rc < 0) {
         if (ap->in)
             log_table_put(log, ap->in);
-        log_slot_give(ap);
+        log_place_give(log, &ap->place);
         return rc;
     }
-    ap->plain = ap->exclusive && ap->space.fast && !ap->fence;
+    ap->plain = ap->exclusive && ap->space.fast && !ap->fence && ap->sync < SEGLOG_SYNC_RECORD;
+    if (ap->sync == SEGLOG_SYNC_INTERVAL)
+        log_pace(log, options->sync_interval_ns);
     pthread_mutex_lock(&log->lock);
     log->appenders++;
     pthread_mutex_unlock(&log->lock);
@@ -54,7 +60,11 @@ int seglog_appender_open(struct seglog_log *log, const struct seglog_appender_op
     if (!options)
         options = &plain;
     if (options->mode > SEGLOG_EXCLUSIVE || options->clock > SEGLOG_CLOCK_COARSE ||
-        options->reserved != 0)
+        options->sync > SEGLOG_SYNC_RECORD || options->reserved != 0)
+        return -EINVAL;
+    if (options->sync_interval_ns != 0 && (options->sync != SEGLOG_SYNC_INTERVAL ||
+                                           options->sync_interval_ns < SEGLOG_SYNC_INTERVAL_MIN ||
+                                           options->sync_interval_ns > SEGLOG_SYNC_INTERVAL_MAX))
         return -EINVAL;
     if (*log->guard != 1)
         return SEGLOG_EFORKED;
@@ -78,16 +88,18 @@ int seglog_appender_close(struct seglog_appender *ap)
     if (!ap)
         return 0;
     if (*ap->guard != 1) { /* in a forked child: the slot is the parent's */
+        free(ap->stage);
         free(ap);
         return 0;
     }
     if (ap->claim.count != 0)
         seglog_appender_abort(ap);
-    log_slot_give(ap);
+    log_place_give(ap->log, &ap->place);
     pthread_mutex_lock(&ap->log->lock);
     ap->log->appenders--;
     pthread_mutex_unlock(&ap->log->lock);
     log_table_put(ap->log, ap->in);
+    free(ap->stage);
     free(ap);
     return 0;
 }
@@ -156,13 +168,25 @@ static inline __attribute__((always_inline)) int append_one(struct seglog_append
 static __attribute__((noinline)) int append_any(struct seglog_appender *ap,
                                                 const struct seglog_record *r, uint64_t *seq)
 {
-    const int rc = claim_refused(ap);
+    const uint32_t level = claim_level(ap, r->sync);
+    uint64_t mine = 0;
+    int rc = claim_refused(ap);
 
     if (rc < 0)
         return rc;
     if (r->len > ap->len_max)
         return -EMSGSIZE;
-    return append_one(ap, false, *r, seq);
+    if (__builtin_expect(level < SEGLOG_SYNC_INTERVAL, 1))
+        return append_one(ap, false, *r, seq);
+    if (level == SEGLOG_SYNC_RECORD && r->len >= BULK_MIN)
+        return seglog_appender_append_batch(ap, r, 1, seq);
+    rc = claim_check_level(ap->log, level);
+    if (rc < 0)
+        return rc;
+    rc = append_one(ap, false, *r, &mine);
+    if (seq && (rc == 0 || rc == SEGLOG_EEVICTED))
+        *seq = mine;
+    return claim_settle(ap, level, mine, rc);
 }
 
 int seglog_appender_append_record(struct seglog_appender *ap, const struct seglog_record *record,
@@ -172,7 +196,8 @@ int seglog_appender_append_record(struct seglog_appender *ap, const struct seglo
 
     /* The most common case by itself: it calls nothing, so all of it stays in registers. */
     if (__builtin_expect(r.len < CRC_HOT_BELOW, 1) && __builtin_expect(r.time_ns != 0, 1) &&
-        ap->plain && claim_refused(ap) == 0 && ap->at + frame_span(r.len) <= ap->soft_end)
+        r.sync == 0 && ap->plain && claim_refused(ap) == 0 &&
+        ap->at + frame_span(r.len) <= ap->soft_end)
         return append_one(ap, true, r, seq);
     return append_any(ap, record, seq);
 }
@@ -216,7 +241,8 @@ int seglog_appender_appendv(struct seglog_appender *ap, const struct iovec *iov,
     f.pcrc = ~crc;
     if (seq)
         *seq = ap->base_seq + f.seq_rel;
-    return claim_publish(ap, &c, fill(ap, &f));
+    rc = claim_publish(ap, &c, fill(ap, &f));
+    return claim_settle(ap, ap->sync, ap->base_seq + f.seq_rel, rc);
 }
 
 /* ---- in place ------------------------------------------------------------------------------- */
@@ -249,8 +275,15 @@ int seglog_appender_commit(struct seglog_appender *ap, const struct seglog_claim
                         .time_ns = claim->time_ns,
                         .tag = claim->tag};
 
+    const uint64_t seq = ap->base_seq + f.seq_rel;
+    const uint32_t level = claim_level(ap, claim->sync);
+    int rc;
+
     if (*ap->guard != 1)
         return SEGLOG_EFORKED;
+    rc = claim_check_level(ap->log, level);
+    if (rc < 0)
+        return rc;
     if (ap->claim.count != 1 || len > claim->len || span > ap->claim.span ||
         claim->data != ap->base + f.at + FRAME_HEADER)
         return -EINVAL;
@@ -260,7 +293,8 @@ int seglog_appender_commit(struct seglog_appender *ap, const struct seglog_claim
                    word_checked(&ap->space, f.at + span, WORD_PAD, 0, ap->claim.span - span),
                    memory_order_relaxed);
     f.pcrc = ~crc32c(frame_seed(&ap->space, f.at), claim->data, len);
-    return claim_close(ap, fill(ap, &f));
+    rc = claim_close(ap, fill(ap, &f));
+    return claim_settle(ap, level, seq, rc);
 }
 
 int seglog_appender_abort(struct seglog_appender *ap)

@@ -19,6 +19,14 @@ static int batch_refused(const struct seglog_appender *ap, size_t n)
     return n > SEGLOG_BATCH_MAX ? -EMSGSIZE : claim_refused(ap);
 }
 
+/* The strictest level of a batch's records, each of which may name one. */
+static inline uint32_t strictest(const struct seglog_appender *ap, uint32_t sofar, uint32_t sync)
+{
+    const uint32_t level = claim_level(ap, sync);
+
+    return level > sofar ? level : sofar;
+}
+
 /* Add a record to the bytes that a batch takes. 0 or -EMSGSIZE. */
 static int batch_span(const struct seglog_appender *ap, uint64_t *span, uint64_t len)
 {
@@ -48,41 +56,75 @@ static uint64_t batch_now(const struct seglog_appender *ap)
     return ap->clock == SEGLOG_CLOCK_COARSE ? clock_wall_coarse_ns() : clock_wall_ns();
 }
 
-int seglog_appender_append_batch(struct seglog_appender *ap, const struct seglog_record *records,
-                                 size_t n, uint64_t *first_seq)
+/* Copy the records into the claim. The word to publish. */
+static uint64_t batch_copy(struct seglog_appender *ap, const struct open_claim *c,
+                           const struct seglog_record *records, size_t n, uint64_t now)
 {
-    uint64_t span = 0, at, first_word = 0, now = 0;
-    struct open_claim c;
-    int rc = batch_refused(ap, n);
+    uint64_t first_word = 0, at = c->at;
 
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < n; i++) {
-        rc = batch_span(ap, &span, records[i].len);
-        if (rc < 0)
-            return rc;
-    }
-    rc = claim_take(ap, span, (uint32_t)n, &c);
-    if (rc < 0)
-        return rc;
-    at = c.at;
     for (size_t i = 0; i < n; i++) {
         const struct seglog_record *r = &records[i];
-        struct frame_facts facts = {.time_ns = r->time_ns, .tag = r->tag};
+        struct frame_facts facts = {.time_ns = r->time_ns ? r->time_ns : now, .tag = r->tag};
         uint64_t word;
 
-        if (facts.time_ns == 0)
-            facts.time_ns = now ? now : (now = batch_now(ap));
         facts.pcrc = ~crc32c_copy_hot(ap->space.fast, frame_seed(&ap->space, at),
                                       ap->base + at + FRAME_HEADER, r->data, r->len);
-        word = batch_frame(ap, i == 0, at, c.seq_rel + i, r->len, &facts);
+        word = batch_frame(ap, i == 0, at, c->seq_rel + i, r->len, &facts);
         if (i == 0)
             first_word = word;
         at += frame_span(r->len);
     }
-    if (first_seq)
+    return first_word;
+}
+
+/* What a batch takes and waits for. 0, or why it cannot be. */
+static int batch_size_up(const struct seglog_appender *ap, const struct seglog_record *records,
+                         size_t n, uint64_t *span, uint32_t *level, bool *needs_time)
+{
+    *span = 0;
+    *level = 0;
+    *needs_time = false;
+    for (size_t i = 0; i < n; i++) {
+        const int rc = batch_span(ap, span, records[i].len);
+
+        if (rc < 0)
+            return rc;
+        *level = strictest(ap, *level, records[i].sync);
+        *needs_time = *needs_time || records[i].time_ns == 0;
+    }
+    return claim_check_level(ap->log, *level);
+}
+
+int seglog_appender_append_batch(struct seglog_appender *ap, const struct seglog_record *records,
+                                 size_t n, uint64_t *first_seq)
+{
+    uint64_t span, first_word, now;
+    uint32_t level;
+    bool needs_time;
+    struct open_claim c;
+    int rc = batch_refused(ap, n), written = 0;
+
+    if (rc < 0)
+        return rc;
+    rc = batch_size_up(ap, records, n, &span, &level, &needs_time);
+    if (rc < 0)
+        return rc;
+    rc = claim_take(ap, span, (uint32_t)n, &c);
+    if (rc < 0)
+        return rc;
+    now = needs_time ? batch_now(ap) : 0;
+    if (level == SEGLOG_SYNC_RECORD && span >= BULK_MIN)
+        written = log_bulk_write(ap, &c, records, n, now, &first_word);
+    else
+        first_word = batch_copy(ap, &c, records, n, now);
+    if (written < 0)
+        first_word = word_checked(&ap->space, c.at, WORD_ABORTED, c.count, c.span);
+    if (first_seq && written == 0)
         *first_seq = ap->base_seq + c.seq_rel;
-    return claim_publish(ap, &c, first_word);
+    rc = claim_publish(ap, &c, first_word);
+    if (written < 0)
+        return written;
+    return claim_settle(ap, level, ap->base_seq + c.seq_rel + n - 1, rc);
 }
 
 int seglog_appender_claim_batch(struct seglog_appender *ap, const size_t *lens, size_t n,
@@ -136,7 +178,9 @@ int seglog_appender_commit_batch(struct seglog_appender *ap, const struct seglog
                                  size_t k)
 {
     const struct open_claim open = ap->claim;
+    const uint64_t base = ap->base_seq + open.seq_rel;
     uint64_t end, first_word = 0, at = open.at, now = 0;
+    uint32_t level = 0;
     int rc;
 
     if (*ap->guard != 1)
@@ -146,6 +190,11 @@ int seglog_appender_commit_batch(struct seglog_appender *ap, const struct seglog
         return rc;
     if (k == 0)
         return seglog_appender_abort(ap);
+    for (size_t i = 0; i < k; i++)
+        level = strictest(ap, level, claims[i].sync);
+    rc = claim_check_level(ap->log, level);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < k; i++) {
         const struct seglog_claim *c = &claims[i];
         struct frame_facts facts = {.time_ns = c->time_ns, .tag = c->tag};
@@ -165,5 +214,6 @@ int seglog_appender_commit_batch(struct seglog_appender *ap, const struct seglog
                    word_checked(&ap->space, end, WORD_ABORTED, open.count - (uint32_t)k,
                                 open.at + open.span - end),
                    memory_order_relaxed);
-    return claim_close(ap, first_word);
+    rc = claim_close(ap, first_word);
+    return claim_settle(ap, level, base + k - 1, rc);
 }

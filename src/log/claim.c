@@ -68,3 +68,21 @@ int claim_wake(struct seglog_appender *ap, int rc)
     sleep_wake(ap->live);
     return rc;
 }
+
+int claim_check_level(const struct seglog_log *log, uint32_t level)
+{
+    if (level > SEGLOG_SYNC_RECORD)
+        return -EINVAL;
+    return level >= SEGLOG_SYNC_INTERVAL && log->view.fs.is_volatile ? SEGLOG_EVOLATILE : 0;
+}
+
+int claim_settle(struct seglog_appender *ap, uint32_t level, uint64_t seq, int rc)
+{
+    if (rc < 0 || level < SEGLOG_SYNC_INTERVAL)
+        return rc;
+    if (level == SEGLOG_SYNC_RECORD)
+        return log_commit_wait(ap->log, seq, UINT64_MAX);
+    if (ap->sync != SEGLOG_SYNC_INTERVAL) /* else its pacer runs since it was opened */
+        log_pace(ap->log, 0);
+    return 0;
+}

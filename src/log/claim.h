@@ -129,6 +129,29 @@ static inline int claim_close(struct seglog_appender *ap, uint64_t value)
     return claim_publish(ap, &c, value);
 }
 
+/* Appends that wait for the disk and take at least so much are written by log_bulk_write(). */
+#define BULK_MIN (UINT64_C(12) << 10)
+
+/*
+ * Put the frames of a claim in place, all but its word 0, by pwrite. now: the time of records that
+ * have none. 0 and the word to publish; -EIO, -ENOMEM ...: the claim is to be aborted.
+ */
+int log_bulk_write(struct seglog_appender *ap, const struct open_claim *c,
+                   const struct seglog_record *records, size_t n, uint64_t now,
+                   uint64_t *first_word);
+
+/* The level of an append that asks for `sync` itself (0: it does not). */
+static inline uint32_t claim_level(const struct seglog_appender *ap, uint32_t sync)
+{
+    return sync ? sync : ap->sync;
+}
+
+/* After a record was published: what its level asks for beyond that. rc: how publishing went. */
+int claim_settle(struct seglog_appender *ap, uint32_t level, uint64_t seq, int rc);
+
+/* Can the level be honoured? 0, -EINVAL, SEGLOG_EVOLATILE. Called before anything is claimed. */
+int claim_check_level(const struct seglog_log *log, uint32_t level);
+
 /* Why no append can begin now, or 0. */
 static inline int claim_refused(const struct seglog_appender *ap)
 {

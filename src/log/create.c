@@ -25,7 +25,11 @@ int log_check_options(const struct seglog_log_options *o)
 {
     if (o->segment_size != 0 && !segment_size_is_legal(o->segment_size))
         return -EINVAL;
-    if (o->sync > SEGLOG_SYNC_SEALED || (o->mode & ~0777u) != 0 || o->reserved != 0)
+    if (o->sync > SEGLOG_SYNC_RECORD || (o->mode & ~0777u) != 0 || o->reserved != 0)
+        return -EINVAL;
+    if (o->sync_interval_ns != 0 &&
+        (o->sync != SEGLOG_SYNC_INTERVAL || o->sync_interval_ns < SEGLOG_SYNC_INTERVAL_MIN ||
+         o->sync_interval_ns > SEGLOG_SYNC_INTERVAL_MAX))
         return -EINVAL;
     if ((o->flags & ~(SEGLOG_LOG_CREATE | SEGLOG_LOG_NO_HELPER | SEGLOG_LOG_FORCE_FS)) != 0)
         return -EINVAL;
@@ -67,6 +71,9 @@ static int create_settings(int dirfd, const struct seglog_log_options *o)
     uint64_t nonce;
     int fd, rc;
 
+    if (facts.sync == SEGLOG_SYNC_INTERVAL)
+        facts.sync_interval_ns =
+            o->sync_interval_ns ? o->sync_interval_ns : SEGLOG_SYNC_INTERVAL_DEFAULT;
     rc = random_bytes(facts.uuid, sizeof(facts.uuid));
     if (rc == 0)
         rc = random_bytes(&nonce, sizeof(nonce));
@@ -130,6 +137,8 @@ int seglog_log_create(const char *dir, const struct seglog_log_options *options)
     rc = fs_facts(dirfd, &fs);
     if (rc == 0 && fs.is_refused && !(o->flags & SEGLOG_LOG_FORCE_FS))
         rc = SEGLOG_EFS;
+    if (rc == 0 && fs.is_volatile && o->sync >= SEGLOG_SYNC_INTERVAL)
+        rc = SEGLOG_EVOLATILE;
     if (rc == 0 && made && fchmod(dirfd, mode) < 0)
         rc = -errno;
     if (rc == 0)

@@ -5,7 +5,9 @@
  *   recover.c   the first opener's work     slots.c   producers' places, proof of life
  *   claim.c     room for frames             roll.c    the way to the next segment
  *   append.c    the public appending calls  tend.c    the helper thread and its work
- *   seal.c      full -> sealed              sync.c    durable on request
+ *   seal.c      full -> sealed              sync.c    what a commit does
+ *   bulk.c      large appends by pwrite
+ *   commit.c    who syncs, who waits        pace.c    syncs at intervals, tells of what is durable
  */
 #ifndef LOG_HANDLE_H
 #define LOG_HANDLE_H
@@ -23,6 +25,30 @@ struct log_segment {
     struct segment *seg;
     unsigned refs; /* appenders in it, plus one while it is the log's active or spare */
     struct log_segment *next;
+};
+
+/* A producer's or syncer's place: a slot of `live`, and the lock that proves its holder alive. */
+struct place_held {
+    struct owner owner; /* holds the slot's byte, and a producer's OWNERS_BYTE_MODE */
+    uint32_t slot;
+    uint32_t gen; /* 0: none held */
+};
+
+/* How far this handle's syncs came in the first segment that is not durable as a whole. */
+struct log_sync {
+    uint64_t next;      /* that segment */
+    uint64_t at;        /* it is resolved up to here; 0: not looked yet */
+    uint64_t seq_rel;   /* the number at that place */
+    uint64_t synced_at; /* frames below are durable; 0: nothing was synced yet */
+    uint64_t marked_at; /* and its mark says so up to here */
+    uint64_t mark_ns;   /* monotonic: when that was written */
+    uint64_t whole_ns;  /* monotonic: when all of the file was synced */
+};
+
+/* A thread that is started when it is first needed, and ended with the handle. */
+struct log_thread {
+    pthread_t id;
+    bool runs;
 };
 
 /* A claim that stood in the way when last looked at, and since when. */
@@ -58,13 +84,28 @@ struct seglog_log {
     pthread_t helper;
     struct segment *retired[8]; /* to be unmapped by the helper */
 
-    pthread_mutex_t seal_lock; /* one sealer in this process; below is its state */
-    uint64_t seal_next;        /* the first segment not known to be sealed */
-    uint64_t sync_next;        /* the first not known to be durable as a whole; may be behind */
-    uint64_t sealed;           /* segments that this handle has sealed */
+    pthread_mutex_t seal_lock;  /* one sealer in this process; below is its state */
+    _Atomic uint64_t seal_next; /* the first segment not known to be sealed */
+    uint64_t sealed;            /* segments that this handle has sealed */
     /* Each way has its own: two claims met in turn would make each other look new. */
     struct stuck_claim stuck_seal;
     struct stuck_claim stuck_head;
+
+    pthread_mutex_t sync_lock; /* one round at a time in this process; below is its state */
+    struct log_sync sync;
+    struct stuck_claim stuck_sync;
+
+    pthread_mutex_t place_lock;
+    struct place_held place; /* SLOT_SYNCER, once this handle has waited for a commit */
+
+    pthread_mutex_t pace_lock; /* all below */
+    pthread_cond_t pace_stop;
+    struct log_thread pacer, watcher;
+    uint64_t pace_ns; /* the shortest interval asked for */
+    int durable_fd;   /* -1: nobody asked */
+    bool pace_stops;
+    void (*notify)(void *context, const struct seglog_event *event);
+    void *notify_context;
 };
 
 /* The claim an appender has open, if any. */
@@ -93,16 +134,16 @@ struct seglog_appender {
     bool fence;
     bool plain; /* exclusive, with checksums by instruction, and no fence: the common case */
     uint32_t clock;
+    uint32_t sync; /* enum seglog_sync: what each append that says nothing else waits for */
     struct open_claim claim;
 
     /* The slow way. */
     struct seglog_log *log;
     struct log_segment *in;
+    uint8_t *stage;      /* bulk.c's, once it was needed */
     uint64_t entered_at; /* offset at which we came into this segment */
     bool rolled;         /* has rolled before: it is busy enough to prepare ahead at once */
-    struct owner owner;  /* holds the slot's byte and OWNERS_BYTE_MODE */
-    uint32_t slot;
-    uint32_t gen;
+    struct place_held place;
 };
 
 /* ---- create.c ---------------------------------------------------------------------------------- */
@@ -136,8 +177,9 @@ void log_table_reap(struct seglog_log *log);
 void log_table_free(struct seglog_log *log);
 
 /* ---- slots.c ----------------------------------------------------------------------------------- */
-int log_slot_take(struct seglog_log *log, bool exclusive, struct seglog_appender *ap);
-void log_slot_give(struct seglog_appender *ap);
+/* kind: SLOT_*. 0; -EBUSY, -EUSERS, -EMFILE ... */
+int log_place_take(struct seglog_log *log, uint32_t kind, struct place_held *out);
+void log_place_give(struct seglog_log *log, struct place_held *place);
 
 /* ---- roll.c ------------------------------------------------------------------------------------ */
 
@@ -174,6 +216,28 @@ int log_reap_claim(struct seglog_log *log, const struct segment *seg, uint64_t o
 void log_poison(struct seglog_log *log, int status);
 /* Raise the durable number that everybody can see. */
 void log_durable_raise(struct seglog_log *log, uint64_t seq);
+
+/* ---- commit.c, sync.c: making records durable together ----------------------------------------- */
+#define SYNC_REAP (1u << 0) /* make claims of dead producers void on the way */
+#define SYNC_MARK (1u << 1) /* leave a mark in any case */
+/* What the leader does: sync what is resolved. 0; SEGLOG_EPOISONED; what poisoned; SEGLOG_ECORRUPT */
+int log_sync_round(struct seglog_log *log, unsigned flags);
+/* Lead one round that begins after this call. */
+int log_commit_lead(struct seglog_log *log, unsigned flags);
+/* Wait until the record is durable, leading rounds if nobody does. 0, -ETIMEDOUT, as above. */
+int log_commit_wait(struct seglog_log *log, uint64_t seq, uint64_t timeout_ns);
+/* Everybody look up: something has happened that no round will tell. */
+void log_commit_wake_all(struct live_file *live);
+
+/* ---- pace.c ------------------------------------------------------------------------------------ */
+/* From now on what is published becomes durable within interval_ns (0: the log's own). */
+void log_pace(struct seglog_log *log, uint64_t interval_ns);
+/* Without a thread for it: sync what was to be paced. */
+int log_pace_tend(struct seglog_log *log);
+/* End the threads. What was to be paced is synced a last time: 0 or what that says. */
+int log_pace_stop(struct seglog_log *log);
+/* Tell the user of this handle, if that is wanted. */
+void log_notify(const struct seglog_log *log, uint32_t kind, int status);
 
 /* ---- drop.c: stands in for retention until there is one; used by tests -------------------------- */
 /* Remove the oldest segment: floor first, durably, then the file. -EBUSY: it is not sealed, or the

@@ -204,6 +204,8 @@ static int settings_agree(const struct settings_facts *have, const struct seglog
         return SEGLOG_EMISMATCH;
     if (want->sync != 0 && want->sync != have->sync)
         return SEGLOG_EMISMATCH;
+    if (want->sync_interval_ns != 0 && want->sync_interval_ns != have->sync_interval_ns)
+        return SEGLOG_EMISMATCH;
     if (want->mode != 0 && want->mode != have->mode)
         return SEGLOG_EMISMATCH;
     return 0;
@@ -255,10 +257,18 @@ static struct seglog_log *log_new(const struct seglog_log_options *o)
     log->attach = OWNER_NONE;
     log->flags = o->flags;
     log->evict_after_ns = o->evict_after_ns;
+    log->notify = o->notify;
+    log->notify_context = o->notify_context;
+    log->durable_fd = -1;
+    log->place = (struct place_held){.owner = OWNER_NONE};
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&log->lock, NULL);
     pthread_mutex_init(&log->seal_lock, NULL);
+    pthread_mutex_init(&log->sync_lock, NULL);
+    pthread_mutex_init(&log->place_lock, NULL);
+    pthread_mutex_init(&log->pace_lock, NULL);
+    pthread_cond_init(&log->pace_stop, &attr);
     pthread_cond_init(&log->ready, NULL);
     pthread_cond_init(&log->work, &attr);
     pthread_condattr_destroy(&attr);
@@ -268,6 +278,8 @@ static struct seglog_log *log_new(const struct seglog_log_options *o)
 static void log_free(struct seglog_log *log)
 {
     log_table_free(log);
+    file_close(log->durable_fd);
+    owner_close(&log->place.owner);
     owner_close(&log->attach);
     log_view_close(&log->view);
     fork_guard_free(log->guard);
@@ -314,6 +326,8 @@ int seglog_log_open(const char *dir, const struct seglog_log_options *options,
 
 int seglog_log_close(struct seglog_log *log)
 {
+    int rc;
+
     if (!log)
         return 0;
     if (*log->guard != 1) { /* in a forked child: neither thread nor locks are ours */
@@ -323,18 +337,24 @@ int seglog_log_close(struct seglog_log *log)
     if (log->appenders != 0)
         return -EBUSY;
     log_helper_stop(log);
+    rc = log_pace_stop(log);
     /* What filled up and was not sealed in time: nobody else may be there to do it. */
-    if (log->view.settings.sync == SEGLOG_SYNC_SEALED &&
+    if (log->view.settings.sync >= SEGLOG_SYNC_SEALED &&
         log->seal_next < log->active->seg->facts.number)
         log_seal_full(log);
     /* The next to attach in this boot need not walk over what we did. */
     log_resolve_head(log, false);
+    log_place_give(log, &log->place);
     pthread_mutex_destroy(&log->lock);
     pthread_mutex_destroy(&log->seal_lock);
+    pthread_mutex_destroy(&log->sync_lock);
+    pthread_mutex_destroy(&log->place_lock);
+    pthread_mutex_destroy(&log->pace_lock);
+    pthread_cond_destroy(&log->pace_stop);
     pthread_cond_destroy(&log->ready);
     pthread_cond_destroy(&log->work);
     log_free(log);
-    return 0;
+    return rc;
 }
 
 int seglog_log_settings(const struct seglog_log *log, struct seglog_log_settings *out)
@@ -347,6 +367,7 @@ int seglog_log_settings(const struct seglog_log *log, struct seglog_log_settings
         .created_ns = s->created_ns,
         .sync = s->sync,
         .mode = s->mode,
+        .sync_interval_ns = s->sync_interval_ns,
     };
     memcpy(out->uuid, s->uuid, sizeof(out->uuid));
     return 0;

@@ -102,4 +102,30 @@ static inline void sleep_wake(struct live_file *live)
     atomic_store_explicit(&live->served, waiters, memory_order_release);
 }
 
+/*
+ * sleep.announce: before the last look at the log. true: who publishes from now on will wake us;
+ * false: only those who fence by themselves will, so sleep for a short time.
+ */
+static inline bool sleep_announce(struct live_file *live)
+{
+    atomic_fetch_add_explicit(&live->waiters, 1, memory_order_seq_cst);
+    if (barrier_all())
+        return true;
+    atomic_thread_fence(memory_order_seq_cst);
+    return false;
+}
+
+/*
+ * ORDER durable.raise <-> durable.watch (pace.c)
+ * The number grows, then the watchers are looked at; a watcher counts itself, then looks at the
+ * number. Both sequentially consistent: one of the two sees the other.
+ */
+static inline void durable_wake(struct live_file *live)
+{
+    if (atomic_load_explicit(&live->durable_watchers, memory_order_seq_cst) == 0)
+        return;
+    atomic_fetch_add_explicit(&live->durable_wake, 1, memory_order_release);
+    futex_wake_shared(&live->durable_wake);
+}
+
 #endif

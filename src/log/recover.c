@@ -504,6 +504,7 @@ int log_recover(struct seglog_log *log)
     struct recovering r = {.log = log, .all_resolved = true};
     struct log_segment *active;
     struct floor_facts floor;
+    uint64_t first_unsealed = 0;
     int rc;
 
     log->recovery = (struct seglog_recovery){.ran = 1};
@@ -523,7 +524,8 @@ int log_recover(struct seglog_log *log)
     if (rc == 0)
         rc = find_start(&r, &floor);
     if (rc == 0)
-        rc = recover_all(&r, &log->seal_next);
+        rc = recover_all(&r, &first_unsealed);
+    log->seal_next = first_unsealed;
     segment_list_free(&r.list);
     if (rc < 0)
         return rc;

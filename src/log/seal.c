@@ -19,6 +19,8 @@ void log_poison(struct seglog_log *log, int status)
     atomic_store_explicit(&live->poison_status, (uint32_t)-status, memory_order_relaxed);
     atomic_fetch_or_explicit(&live->attention, ATTENTION_POISON, memory_order_seq_cst);
     sleep_wake(live);
+    log_commit_wake_all(live);
+    log_notify(log, SEGLOG_EVENT_POISONED, status);
 }
 
 void log_durable_raise(struct seglog_log *log, uint64_t seq)
@@ -32,8 +34,10 @@ void log_durable_raise(struct seglog_log *log, uint64_t seq)
         uint64_t expected = le_swap64(seen);
 
         if (atomic_compare_exchange_weak_explicit(word, &expected, le_swap64(seq),
-                                                  memory_order_release, memory_order_relaxed))
+                                                  memory_order_seq_cst, memory_order_relaxed)) {
+            durable_wake(log->view.live);
             return;
+        }
         seen = le_swap64(expected);
     }
 }

@@ -71,7 +71,7 @@ static int slot_clean(struct seglog_log *log, uint32_t slot, uint32_t gen)
     return rc;
 }
 
-static void slot_hold(struct live_slot *s, bool exclusive)
+static void slot_hold(struct live_slot *s, uint32_t state)
 {
     const uint32_t gen = atomic_load_explicit(&s->generation, memory_order_relaxed);
 
@@ -79,12 +79,11 @@ static void slot_hold(struct live_slot *s, bool exclusive)
     atomic_store_explicit(&s->generation, gen % SLOT_GEN_MAX + 1, memory_order_seq_cst);
     atomic_store_explicit(&s->pid, (uint32_t)getpid(), memory_order_relaxed);
     atomic_store_explicit(&s->since_ns, clock_wall_ns(), memory_order_relaxed);
-    atomic_store_explicit(&s->state, exclusive ? SLOT_EXCLUSIVE : SLOT_SHARED,
-                          memory_order_release);
+    atomic_store_explicit(&s->state, state, memory_order_release);
 }
 
 /* Try one slot. 0 taken; -EAGAIN held, or not clean while `clean` is asked for. */
-static int slot_try(struct seglog_log *log, uint32_t slot, bool clean, bool exclusive,
+static int slot_try(struct seglog_log *log, uint32_t slot, bool clean, uint32_t kind,
                     struct owner *owner)
 {
     struct live_slot *s = &log->view.live->slots[slot];
@@ -105,25 +104,26 @@ static int slot_try(struct seglog_log *log, uint32_t slot, bool clean, bool excl
         owner_unlock(owner, OWNERS_BYTE_SLOT0 + slot);
         return rc;
     }
-    slot_hold(s, exclusive);
+    slot_hold(s, kind);
     return 0;
 }
 
-int log_slot_take(struct seglog_log *log, bool exclusive, struct seglog_appender *ap)
+int log_place_take(struct seglog_log *log, uint32_t kind, struct place_held *out)
 {
     struct owner owner = OWNER_NONE;
     int rc = owner_open(log->view.dirfd, NAME_OWNERS, &owner);
 
     if (rc < 0)
         return rc;
-    rc = owner_lock(&owner, OWNERS_BYTE_MODE, exclusive);
+    if (kind != SLOT_SYNCER)
+        rc = owner_lock(&owner, OWNERS_BYTE_MODE, kind == SLOT_EXCLUSIVE);
     if (rc < 0) {
         owner_close(&owner);
         return rc == -EAGAIN ? -EBUSY : rc;
     }
     for (int clean = 1; clean >= 0; clean--) {
         for (uint32_t slot = 0; slot < LIVE_SLOTS; slot++) {
-            rc = slot_try(log, slot, clean == 1, exclusive, &owner);
+            rc = slot_try(log, slot, clean == 1, kind, &owner);
             if (rc == -EAGAIN)
                 continue;
             if (rc < 0) {
@@ -131,10 +131,12 @@ int log_slot_take(struct seglog_log *log, bool exclusive, struct seglog_appender
                 return rc;
             }
             owner_settle(&owner);
-            ap->owner = owner;
-            ap->slot = slot;
-            ap->gen =
-                atomic_load_explicit(&log->view.live->slots[slot].generation, memory_order_relaxed);
+            *out = (struct place_held){
+                .owner = owner,
+                .slot = slot,
+                .gen = atomic_load_explicit(&log->view.live->slots[slot].generation,
+                                            memory_order_relaxed),
+            };
             return 0;
         }
     }
@@ -142,8 +144,12 @@ int log_slot_take(struct seglog_log *log, bool exclusive, struct seglog_appender
     return -EUSERS;
 }
 
-void log_slot_give(struct seglog_appender *ap)
+void log_place_give(struct seglog_log *log, struct place_held *place)
 {
-    atomic_store_explicit(&ap->live->slots[ap->slot].state, SLOT_FREE, memory_order_release);
-    owner_close(&ap->owner);
+    if (place->gen == 0)
+        return;
+    atomic_store_explicit(&log->view.live->slots[place->slot].state, SLOT_FREE,
+                          memory_order_release);
+    owner_close(&place->owner);
+    place->gen = 0;
 }

@@ -91,16 +91,19 @@ int seglog_log_tend(struct seglog_log *log)
 {
     uint64_t wanted;
     bool seal;
+    int rc, paced;
 
     if (*log->guard != 1)
         return SEGLOG_EFORKED;
     pthread_mutex_lock(&log->lock);
     wanted = log->wanted;
     log->wanted = 0;
-    seal = log->view.settings.sync == SEGLOG_SYNC_SEALED;
+    seal = log->view.settings.sync >= SEGLOG_SYNC_SEALED;
     log->seal_wanted = false;
     pthread_mutex_unlock(&log->lock);
-    return tend_once(log, wanted, seal, true);
+    rc = tend_once(log, wanted, seal, true);
+    paced = log_pace_tend(log);
+    return rc < 0 ? rc : paced;
 }
 
 /* ---- the thread ----------------------------------------------------------------------------- */
@@ -180,7 +183,7 @@ void log_ask(struct seglog_log *log, uint64_t number, bool seal)
     if (number > log->active->seg->facts.number &&
         !(log->spare && log->spare->seg->facts.number == number) && log->preparing != number)
         log->wanted = number;
-    if (seal && log->view.settings.sync == SEGLOG_SYNC_SEALED)
+    if (seal && log->view.settings.sync >= SEGLOG_SYNC_SEALED)
         log->seal_wanted = true;
     if (!(log->flags & SEGLOG_LOG_NO_HELPER) && !log->helper_runs)
         log->helper_runs = helper_start(log); /* without it the work is done at the roll */

@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <sched.h>
 
+#include "log/order.h"
 #include "sys/clock.h"
-#include "sys/wait.h"
 
 #define SPIN_NS         UINT64_C(20000)
 #define YIELDS          32
@@ -81,13 +81,10 @@ static int sleep_registered(struct seglog_reader *r, const struct waiting *w)
     const uint32_t seen = atomic_load_explicit(&live->wake, memory_order_acquire);
     uint64_t until = w->deadline_ns;
 
-    /* ORDER sleep.announce <-> sleep.check (log/order.h): an appender, after it has published. */
-    atomic_fetch_add_explicit(&live->waiters, 1, memory_order_seq_cst);
-    if (!barrier_all()) {
-        /* Appenders that may rely on our barrier do not fence: what they publish now may be missed. */
-        atomic_thread_fence(memory_order_seq_cst);
+    /* ORDER sleep.announce <-> sleep.check (log/order.h): an appender, after it has published.
+     * Without the barrier, what appenders that rely on it publish now may be missed. */
+    if (!sleep_announce(live))
         until = earlier(until, time_after(clock_monotonic_ns(), SLICE_BLIND_NS));
-    }
     if (look_well(r) == 0)
         return 0;
     if (r->block != BLOCK_EMPTY)

@@ -102,6 +102,30 @@ int file_pwrite(int fd, const void *buf, size_t n, uint64_t offset)
     return 0;
 }
 
+int file_pwritev(int fd, struct iovec *pieces, int n, uint64_t offset)
+{
+    while (n > 0) {
+        const ssize_t done = pwritev(fd, pieces, n, (off_t)offset);
+        size_t left = done < 0 ? 0 : (size_t)done;
+
+        if (done < 0 && errno != EINTR)
+            return -errno;
+        if (done == 0)
+            return -EIO; /* no progress and no reason: do not spin on it */
+        offset += left;
+        while (n > 0 && left >= pieces->iov_len) {
+            left -= pieces->iov_len;
+            pieces++;
+            n--;
+        }
+        if (n > 0) {
+            pieces->iov_base = (uint8_t *)pieces->iov_base + left;
+            pieces->iov_len -= left;
+        }
+    }
+    return 0;
+}
+
 int file_reserve(int fd, uint64_t size)
 {
     uint64_t step = size;

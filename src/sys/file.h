@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* Open a directory for *at() calls. Gives the descriptor (>= 0) or a negative errno. */
 int dir_open(const char *path);
@@ -24,6 +25,8 @@ void file_close(int fd);
 /* Read or write n bytes at offset, all of them. A file that ends early is -ENODATA for reads. */
 int file_pread(int fd, void *buf, size_t n, uint64_t offset);
 int file_pwrite(int fd, const void *buf, size_t n, uint64_t offset);
+/* The same from n pieces, which it may change. */
+int file_pwritev(int fd, struct iovec *pieces, int n, uint64_t offset);
 
 /*
  * Reserve real blocks for [0, size) and set the size. On failure the file may have grown: the

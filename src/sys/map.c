@@ -80,6 +80,19 @@ int map_populate(void *base, size_t size)
     return 0;
 }
 
+int map_sync(void *base, uint64_t from, uint64_t to)
+{
+    const uint64_t first = from & ~(uint64_t)(map_page_size() - 1);
+
+    if (from >= to)
+        return 0;
+    while (msync((uint8_t *)base + first, (size_t)(to - first), MS_SYNC) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
 void map_sequential(void *base, size_t size)
 {
     (void)madvise(base, size, MADV_SEQUENTIAL);

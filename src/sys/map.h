@@ -19,6 +19,10 @@ void map_drop(void *base, size_t size);
  * Only for memory whose blocks are reserved. */
 int map_populate(void *base, size_t size);
 
+/* Write what changed in bytes [from, to) of a mapping to the file's medium, and what is needed to read
+ * it back: fdatasync of that range. blocks on the disk */
+int map_sync(void *base, uint64_t from, uint64_t to);
+
 /* Tell the kernel that pages will be read in order. A hint: failures do not matter. */
 void map_sequential(void *base, size_t size);
 

@@ -15,8 +15,9 @@
  */
 int futex_wait_shared(const _Atomic uint32_t *word, uint32_t seen, uint64_t deadline_ns);
 
-/* Wake every sleeper of a word, in every process. */
+/* Wake every sleeper of a word, in every process; or one of them. */
 void futex_wake_shared(_Atomic uint32_t *word);
+void futex_wake_one_shared(_Atomic uint32_t *word);
 
 /*
  * Asymmetric fence. An appender's process registers once; then barrier_all(), called by a reader

@@ -152,7 +152,7 @@ Test(settings, what_a_later_release_may_promise_can_still_be_read)
     struct settings_page page;
     struct settings_facts out, odd = settings;
 
-    odd.sync = 3;
+    odd.sync = 5;
     settings_encode(&page, &odd);
     cr_assert_ok(settings_decode(&page, &out, NULL));
     cr_assert(out.read_only);

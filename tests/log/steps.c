@@ -8,7 +8,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct steps steps;
@@ -17,6 +19,7 @@ void steps_reset(void)
 {
     atomic_store(&steps.count, 0);
     atomic_store(&steps.die_at, 0);
+    atomic_store(&steps.die_signal, 0);
     atomic_store(&steps.fail, STEP_NONE);
     atomic_store(&steps.skip, 0);
     atomic_store(&steps.fallocates, 0);
@@ -27,8 +30,11 @@ static int step(enum step kind)
 {
     const uint64_t number = atomic_fetch_add(&steps.count, 1) + 1;
 
-    if (number == atomic_load(&steps.die_at))
-        (void)kill(getpid(), SIGKILL);
+    if (number == atomic_load(&steps.die_at)) {
+        const int signal = atomic_load(&steps.die_signal);
+
+        (void)kill(getpid(), signal ? signal : SIGKILL);
+    }
     if ((atomic_load(&steps.fail) & kind) == 0)
         return 0;
     if (atomic_load(&steps.skip) > 0) {
@@ -52,6 +58,18 @@ int fdatasync(int fd)
 int fsync(int fd)
 {
     return step(STEP_SYNC) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int msync(void *addr, size_t len, int flags)
+{
+    return step(STEP_SYNC) ? -1 : (int)syscall(SYS_msync, addr, len, flags);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t offset)
+{
+    if (step(STEP_PWRITE))
+        return -1;
+    return syscall(SYS_pwritev, fd, iov, (long)n, (long)offset, 0L);
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t len)

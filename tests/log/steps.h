@@ -13,7 +13,7 @@
 enum step {
     STEP_NONE = 0,
     STEP_PWRITE = 1,
-    STEP_SYNC = 2, /* fdatasync, fsync */
+    STEP_SYNC = 2, /* fdatasync, fsync, msync */
     STEP_FALLOCATE = 4,
     STEP_NAME = 8, /* renameat2, linkat, unlinkat */
     STEP_ANY = 15,
@@ -22,6 +22,7 @@ enum step {
 struct steps {
     _Atomic uint64_t count;      /* since steps_reset() */
     _Atomic uint64_t die_at;     /* SIGKILL ourselves before this one; 0: never */
+    _Atomic int die_signal;      /* by this signal instead; 0: SIGKILL */
     _Atomic uint32_t fail;       /* calls of these kinds fail ... */
     _Atomic uint32_t skip;       /* ... once so many of them have passed ... */
     _Atomic int fail_errno;      /* ... with this errno */

@@ -70,7 +70,11 @@ Test(create, refuses_what_is_out_of_range_and_leaves_nothing)
         {.segment_size = SEGLOG_SEGMENT_SIZE_MIN / 2},
         {.segment_size = SEGLOG_SEGMENT_SIZE_MIN + 4096},
         {.segment_size = SEGLOG_SEGMENT_SIZE_MAX * 2},
-        {.sync = 3},
+        {.sync = 5},
+        {.sync_interval_ns = SEGLOG_SYNC_INTERVAL_DEFAULT}, /* of a level that has none */
+        {.sync = SEGLOG_SYNC_RECORD, .sync_interval_ns = SEGLOG_SYNC_INTERVAL_DEFAULT},
+        {.sync = SEGLOG_SYNC_INTERVAL, .sync_interval_ns = SEGLOG_SYNC_INTERVAL_MIN - 1},
+        {.sync = SEGLOG_SYNC_INTERVAL, .sync_interval_ns = SEGLOG_SYNC_INTERVAL_MAX + 1},
         {.mode = 01777},
         {.mode = 0400},
         {.flags = 8},

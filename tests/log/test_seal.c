@@ -457,15 +457,17 @@ static void expect_poisoned(const char *dir, struct seglog_log *log, struct segl
     log_append_alone(dir, 1);
 }
 
-static void failing_sync(enum step kind, int error, uint32_t skip, bool seal)
+/* fresh: nothing of the segment was synced before, so that the directory and all of it are. */
+static void failing_sync(enum step kind, int error, uint32_t skip, bool fresh, bool seal)
 {
     char *dir = log_dir_make(SEGLOG_SYNC_NONE);
     struct seglog_log *log = log_attach(dir), *other = log_attach(dir);
     struct seglog_appender *ap = log_appender(log, SEGLOG_SHARED);
-    uint64_t durable;
+    uint64_t durable = 0;
 
     log_append(ap, 10);
-    cr_assert_ok(seglog_log_sync(log, &durable));
+    if (!fresh)
+        cr_assert_ok(seglog_log_sync(log, &durable));
     log_append(ap, 10);
     atomic_store(&steps.fail_errno, error);
     atomic_store(&steps.skip, skip);
@@ -485,13 +487,15 @@ Test(sync, one_that_fails_poisons_the_log_for_everybody)
 {
     static const int errors[] = {EIO, ENOSPC, EDQUOT};
 
-    for (size_t i = 0; i < 3; i++)
-        for (uint32_t skip = 0; skip < 2; skip++) /* the directory's, the segment's */
-            failing_sync(STEP_SYNC, errors[i], skip, false);
+    for (size_t i = 0; i < 3; i++) {
+        failing_sync(STEP_SYNC, errors[i], 0, true, false);  /* the directory's */
+        failing_sync(STEP_SYNC, errors[i], 1, true, false);  /* the segment's first */
+        failing_sync(STEP_SYNC, errors[i], 0, false, false); /* that of a range */
+    }
 }
 
 Test(seal, a_sync_that_fails_in_a_seal_poisons_the_log)
 {
     for (uint32_t skip = 0; skip < 3; skip++) /* the directory's, before and behind the footer */
-        failing_sync(STEP_SYNC, EIO, skip, true);
+        failing_sync(STEP_SYNC, EIO, skip, false, true);
 }

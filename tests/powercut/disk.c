@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -154,6 +155,48 @@ int fdatasync(int fd)
     return note_sync(fd);
 }
 
+/* The file that is mapped at an address, and where in it that lies. -1: none of ours. */
+static int mapped_at(const void *addr, uint64_t *offset)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[1024], path[512];
+    int fd = -1;
+
+    must(maps != NULL, "maps");
+    while (fd < 0 && fgets(line, sizeof(line), maps)) {
+        unsigned long from, to, at;
+
+        if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %511[^\n]", &from, &to, &at, path) == 4 &&
+            (unsigned long)(uintptr_t)addr >= from && (unsigned long)(uintptr_t)addr < to) {
+            *offset = at + ((unsigned long)(uintptr_t)addr - from);
+            fd = open(path, O_RDONLY | O_CLOEXEC);
+            break;
+        }
+    }
+    fclose(maps);
+    return fd;
+}
+
+/* Of what was synced before, these bytes and no others are now as they are. */
+int msync(void *addr, size_t len, int flags)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint64_t offset = 0;
+    struct synced_file *f;
+    const int fd = mapped_at(addr, &offset);
+
+    (void)flags;
+    must(fd >= 0, "msync of what is no file");
+    f = file_find(key_of_fd(fd));
+    must(f != NULL, "a part was synced before the file was");
+    len = (len + page - 1) / page * page;
+    if (offset + len > f->size)
+        len = f->size - offset;
+    must(pread(fd, f->bytes + offset, len, (off_t)offset) == (ssize_t)len, "read");
+    close(fd);
+    return 0;
+}
+
 void disk_watch(const char *dir)
 {
     struct stat st;
@@ -161,6 +204,10 @@ void disk_watch(const char *dir)
     for (size_t i = 0; i < file_count; i++)
         free(files[i].bytes);
     file_count = 0;
+    watched_dev = 0; /* inode numbers are used again: a directory that is gone is not watched */
+    watched_ino = 0;
+    if (!dir)
+        return;
     must(strlen(dir) < sizeof(watched), "path");
     strcpy(watched, dir);
     must(stat(dir, &st) == 0, "stat");

@@ -66,6 +66,16 @@ static void note(struct bed *b, uint64_t seq, uint64_t mark)
     b->o->next = seq + 1;
 }
 
+/* An append at this level has returned: that says that everything before `next` is durable. */
+static void note_durable(struct bed *b, uint32_t sync, uint64_t next)
+{
+    struct seglog_log_settings settings;
+
+    cr_assert_ok(seglog_log_settings(b->log, &settings));
+    if ((sync ? sync : settings.sync) == SEGLOG_SYNC_RECORD && next > b->o->durable)
+        b->o->durable = next;
+}
+
 static void append_some(struct bed *b)
 {
     static uint8_t payloads[8][8192];
@@ -79,6 +89,7 @@ static void append_some(struct bed *b)
         records[i].len = payload_of(marks[i], payloads[i]);
         records[i].tag = (uint32_t)marks[i];
     }
+    records[0].sync = dice_below(&b->dice, 12) == 0 ? SEGLOG_SYNC_RECORD : SEGLOG_SYNC_DEFAULT;
     if (n > 1 && dice_below(&b->dice, 2)) {
         const int rc = seglog_appender_append_batch(b->ap, records, n, &seq);
 
@@ -87,11 +98,13 @@ static void append_some(struct bed *b)
         cr_assert_ok(rc);
         for (size_t i = 0; i < n; i++)
             note(b, seq + i, marks[i]);
+        note_durable(b, records[0].sync, seq + n);
         return;
     }
     for (size_t i = 0; i < n; i++) {
         cr_assert_ok(seglog_appender_append_record(b->ap, &records[i], &seq));
         note(b, seq, marks[i]);
+        note_durable(b, records[i].sync, seq + 1);
     }
 }
 
@@ -273,9 +286,9 @@ static uint64_t setting(const char *name, uint64_t otherwise)
 
 static void one_seed(uint64_t seed, unsigned cuts)
 {
+    static const uint32_t levels[] = {SEGLOG_SYNC_NONE, SEGLOG_SYNC_SEALED, SEGLOG_SYNC_RECORD};
     const struct seglog_log_options options = {.segment_size = SEGLOG_SEGMENT_SIZE_MIN,
-                                               .sync = seed % 2 ? SEGLOG_SYNC_NONE
-                                                                : SEGLOG_SYNC_SEALED};
+                                               .sync = levels[seed % 3]};
     char *top = tmpdir_make();
     struct bed b = {.o = calloc(1, sizeof(*b.o)), .seed = seed};
 
@@ -300,6 +313,7 @@ static void one_seed(uint64_t seed, unsigned cuts)
         free(past);
     }
     close_bed(&b);
+    disk_watch(NULL);
     free(b.dir);
     free(b.o);
     tmpdir_remove(top);

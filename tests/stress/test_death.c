@@ -288,11 +288,11 @@ Test(death, the_place_of_the_dead_taken_again_does_not_revive_their_claims)
     /* Clean places are taken first; the last one is that of the dead. */
     for (size_t i = 1; i < SEGLOG_APPENDERS_MAX - 1; i++) {
         cr_assert_ok(seglog_appender_open(log, NULL, &aps[i]));
-        cr_assert_neq(aps[i]->slot, dead_slot);
+        cr_assert_neq(aps[i]->place.slot, dead_slot);
     }
     cr_assert_eq(second_frame(dir, 0), WORD_CLAIMED);
     cr_assert_ok(seglog_appender_open(log, NULL, &one_more));
-    cr_assert_eq(one_more->slot, dead_slot);
+    cr_assert_eq(one_more->place.slot, dead_slot);
     cr_assert_eq(second_frame(dir, 0), WORD_ABORTED);
     cr_assert_ok(seglog_reader_open(dir, NULL, &reader));
     expect_text(reader, "a", 0);
