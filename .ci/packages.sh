@@ -8,7 +8,7 @@
 set -eu
 
 core="gcc libc6-dev make cmake pkg-config libxxhash-dev libjansson-dev"
-extra="g++ git libcriterion-dev clang clang-format mandoc"
+extra="g++ git libcriterion-dev clang clang-format mandoc bindfs"
 
 case ${1:-all} in
 core) wanted=$core ;;

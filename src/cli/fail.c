@@ -50,6 +50,7 @@ static const struct reason reason_table[] = {
     {SEGLOG_EEVICTED, EX_TEMPFAIL, "try again"},
     {-EAGAIN, EX_TEMPFAIL, "try again"},
     {SEGLOG_EFS, EX_UNAVAILABLE, "choose a local file system; --force accepts the risk"},
+    {-EOPNOTSUPP, EX_UNAVAILABLE, "this file system lacks what a log needs; choose another"},
     {SEGLOG_EVOLATILE, EX_UNAVAILABLE, "choose a file system on a disk"},
     {-EUSERS, EX_UNAVAILABLE, "too many appenders are attached; let some end"},
     {-EMFILE, EX_UNAVAILABLE, "raise the limit on open files (ulimit -n)"},

@@ -63,7 +63,7 @@ int dir_each(int dirfd, int (*fn)(void *context, const char *name), void *contex
 /* What the file system of a descriptor is. */
 struct fs_facts {
     char name[32];
-    bool is_refused;  /* network or FUSE: shared mappings are not coherent */
+    bool is_refused;  /* network or FUSE: shared mappings are not coherent; hugetlbfs */
     bool is_volatile; /* tmpfs and its kin */
     bool reserves;    /* fallocate guarantees later stores */
     uint64_t free_bytes;

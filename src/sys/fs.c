@@ -2,9 +2,10 @@
  * What the file systems of Linux can do for a log.
  *
  * Refused are those that another machine or a user-space server can change beneath us: their shared
- * mappings and their locks are not coherent with the other side. `reserves` is claimed only where a
- * store into a block that fallocate() gave cannot fail for want of space later: not on copy-on-write
- * file systems, nor on layers whose lower part is unknown.
+ * mappings and their locks are not coherent with the other side; and hugetlbfs, which knows no
+ * write(2). `reserves` is claimed only where a store into a block that fallocate() gave cannot fail
+ * for want of space later: not on copy-on-write file systems, nor on layers whose lower part is
+ * unknown.
  */
 #include "sys/file.h"
 
@@ -29,7 +30,7 @@ static const struct fs_kind fs_kinds[] = {
     {0x58465342, RESERVES, "xfs"},
     {0x01021994, VOLATILE | RESERVES, "tmpfs"},
     {0x858458f6, VOLATILE, "ramfs"},
-    {0x958458f6, VOLATILE, "hugetlbfs"},
+    {0x958458f6, REFUSED | VOLATILE, "hugetlbfs"},
     {0x9123683e, 0, "btrfs"},
     {0xf2f52010, 0, "f2fs"},
     {0x2fc12fc1, 0, "zfs"},
