@@ -99,22 +99,18 @@ static int create_settings(int dirfd, const struct seglog_log_options *o)
     return rc < 0 ? rc : dir_sync(dirfd);
 }
 
-/* Make the name of the directory survive too, whoever made it. */
-static int sync_parent(const char *dir)
+/* Where the name of the directory lies, to make that survive too. -EACCES: not ours to sync. */
+static int parent_open(const char *dir)
 {
     char *up = malloc(strlen(dir) + 4);
-    int fd, rc;
+    int fd;
 
     if (!up)
         return -ENOMEM;
     sprintf(up, "%s/..", dir);
     fd = dir_open(up);
     free(up);
-    if (fd < 0)
-        return fd == -EACCES ? 0 : fd; /* not ours to sync */
-    rc = dir_sync(fd);
-    file_close(fd);
-    return rc;
+    return fd;
 }
 
 int seglog_log_create(const char *dir, const struct seglog_log_options *options)
@@ -124,7 +120,7 @@ int seglog_log_create(const char *dir, const struct seglog_log_options *options)
     const mode_t mode = directory_mode(o->mode ? o->mode : 0640);
     struct fs_facts fs;
     bool made;
-    int dirfd, rc = log_check_options(o);
+    int dirfd, parent, rc = log_check_options(o);
 
     if (rc < 0)
         return rc;
@@ -145,10 +141,15 @@ int seglog_log_create(const char *dir, const struct seglog_log_options *options)
         rc = dir_each(dirfd, not_temporary, NULL);
     if (rc == -ENOTEMPTY && has_settings(dirfd))
         rc = -EEXIST;
+    /* All that can be wanting is had before the log is one. */
+    parent = rc == 0 ? parent_open(dir) : -1;
+    if (rc == 0 && parent < 0 && parent != -EACCES)
+        rc = parent;
     if (rc == 0)
         rc = create_settings(dirfd, o);
-    if (rc == 0)
-        rc = sync_parent(dir);
+    if (rc == 0 && parent >= 0)
+        rc = dir_sync(parent); /* whoever made the directory */
+    file_close(parent);
     file_close(dirfd);
     if (rc < 0 && made && rc != -EEXIST)
         rmdir(dir); /* only succeeds while nobody put anything there */

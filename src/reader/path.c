@@ -102,23 +102,31 @@ int path_to(struct seglog_reader *r, uint64_t number)
     return rc;
 }
 
-/* The next usable segment in the list behind to->number, or NULL. */
-static struct held *next_usable(struct seglog_reader *r, const struct onward *to,
-                                const struct segment_list *list, struct activation_facts *act)
+/* The next usable segment in the list behind to->number, or NULL. What this process merely cannot look
+ * at now is a failure, and no reason to call more lost than is. */
+static int next_usable(struct seglog_reader *r, const struct onward *to,
+                       const struct segment_list *list, struct held **out,
+                       struct activation_facts *act)
 {
+    *out = NULL;
     for (size_t i = 0; i < list->count; i++) {
         struct held *held;
+        int rc;
 
         if (list->numbers[i] <= to->number)
             continue;
-        if (held_open(r, list->numbers[i], &held, NULL) < 0)
+        rc = held_open(r, list->numbers[i], &held, NULL);
+        if (rc == 0)
+            rc = held_activation(held, act);
+        if (rc < 0 && rc != -EAGAIN && !is_hole(rc))
+            return rc;
+        if (rc < 0 || act->base_seq < to->seq || act->base_seq > UINT64_MAX - held->seg->facts.size)
             continue;
-        if (held_activation(held, act) != 0 || act->base_seq < to->seq ||
-            act->base_seq > UINT64_MAX - held->seg->facts.size)
-            continue;
-        return is_part_of_log(r, held) ? held : NULL;
+        if (is_part_of_log(r, held))
+            *out = held;
+        return 0;
     }
-    return NULL;
+    return 0;
 }
 
 /* In an attached log the next segment is there before ROLL is: say once that it is not. */
@@ -148,8 +156,10 @@ static int path_skip(struct seglog_reader *r, const struct onward *to, int rc, c
     rc = segment_list_read(r->view.dirfd, &list);
     if (rc < 0)
         return reader_failed(r, rc, to->number, 0);
-    held = next_usable(r, to, &list, &act);
+    rc = next_usable(r, to, &list, &held, &act);
     segment_list_free(&list);
+    if (rc < 0)
+        return reader_failed(r, rc, to->number, 0);
     if (!held)
         return hole_at_end(r, to, status, cause);
     rc = path_enter(r, held, act.base_seq, act.epoch);
@@ -310,9 +320,14 @@ static int back_skip(struct seglog_reader *r, const struct floor_facts *floor, u
     if (rc < 0)
         return reader_failed(r, rc, number, 0);
     for (size_t i = list.count; i-- > 0 && list.numbers[i] >= floor->number;) {
-        if (list.numbers[i] >= number || back_enter(r, list.numbers[i], NULL, NULL) != 0)
+        if (list.numbers[i] >= number)
+            continue;
+        rc = back_enter(r, list.numbers[i], NULL, NULL);
+        if (is_hole(rc))
             continue;
         segment_list_free(&list);
+        if (rc < 0)
+            return reader_failed(r, rc, number, 0);
         return reader_report(r, status, number, 0, place_seq(&r->place), next_seq - 1, why);
     }
     segment_list_free(&list);
