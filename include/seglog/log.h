@@ -172,6 +172,7 @@ struct seglog_recovery {
     uint64_t files_aside;    /* later segment files set aside by name */
     uint64_t cut_segment;    /* number of the torn segment, if anything was dropped */
     uint64_t cut_offset;     /* byte offset of the cut in it */
+    uint64_t headers_mended; /* segments whose rotten header page was written anew */
 };
 
 /* Fill *out. returns 0; threads any; blocks never. */

@@ -156,11 +156,15 @@ void segment_header_encode(struct segment_header *page, const struct segment_fac
     le32_put(&page->crc, CRC_SPAN(page, offsetof(struct segment_header, crc)));
 }
 
+bool segment_header_is_whole(const struct segment_header *page)
+{
+    return CRC_SPAN(page, offsetof(struct segment_header, crc)) == le32_get(&page->crc);
+}
+
 int segment_header_decode(const struct segment_header *page, struct segment_facts *out,
                           const char **why)
 {
-    const uint32_t crc = CRC_SPAN(page, offsetof(struct segment_header, crc));
-    const int rc = head_decode(&page->head, MAGIC_SEGMENT, crc == le32_get(&page->crc), why);
+    const int rc = head_decode(&page->head, MAGIC_SEGMENT, segment_header_is_whole(page), why);
     struct segment_facts facts = {
         .number = le64_get(&page->number),
         .generation = le64_get(&page->generation),

@@ -76,6 +76,8 @@ void settings_encode(struct settings_page *page, const struct settings_facts *fa
 int settings_decode(const struct settings_page *page, struct settings_facts *out, const char **why);
 
 void segment_header_encode(struct segment_header *page, const struct segment_facts *facts);
+/* Does its checksum fit, whatever it says? */
+bool segment_header_is_whole(const struct segment_header *page);
 /* As settings_decode(). */
 int segment_header_decode(const struct segment_header *page, struct segment_facts *out,
                           const char **why);

@@ -326,28 +326,6 @@ bool chain_is_unwritten(const struct chain *chain, size_t i)
 
 /* ---- without a header ----------------------------------------------------------------------- */
 
-/* All that the header says also follows from the settings and the activation block. */
-static bool ghost_facts(const struct chain *chain, struct segment *seg,
-                        struct activation_facts *act)
-{
-    union {
-        struct activation_block block;
-        uint8_t bytes[sizeof(struct activation_block)];
-    } copy;
-    uint64_t generation;
-
-    if (file_pread(seg->fd, copy.bytes, sizeof(copy.bytes), OFF_ACTIVATION) < 0)
-        return false;
-    generation = le64_get(&copy.block.generation);
-    if (activation_load(&copy.block, generation, act) < 0)
-        return false;
-    seg->facts.size = chain->view->settings.segment_size;
-    seg->facts.generation = generation;
-    segment_shape(seg->facts.size, &seg->facts.shape);
-    frame_space_init(&seg->facts.space, seg->facts.size, generation);
-    return true;
-}
-
 static uint64_t ghost_walk(const struct segment *seg)
 {
     struct source src;
@@ -369,22 +347,17 @@ static uint64_t ghost_walk(const struct segment *seg)
 
 bool chain_guess_next(const struct chain *chain, size_t i, uint64_t *next)
 {
-    struct segment seg = {.facts = {.number = chain->entries[i].number}, .access = SEGMENT_PREAD};
     struct activation_facts act;
     struct footer_facts footer;
-    struct file_facts file;
-    char name[SEGMENT_NAME_BYTES];
-    bool is_known;
+    struct segment *seg;
 
-    segment_name(seg.facts.number, name);
-    seg.fd = file_open(chain->view->dirfd, name, O_RDONLY, 0);
-    if (seg.fd < 0)
+    if (segment_rebuild(chain->view->dirfd, &chain->view->settings, chain->entries[i].number,
+                        SEGMENT_PREAD, &seg, &act) < 0)
         return false;
-    is_known = file_facts(seg.fd, &file) == 0 && file.is_regular && ghost_facts(chain, &seg, &act);
-    if (is_known && segment_footer(&seg, &footer, NULL) == 0)
+    if (segment_footer(seg, &footer, NULL) == 0)
         *next = footer.next_seq;
-    else if (is_known)
-        *next = act.base_seq + ghost_walk(&seg);
-    file_close(seg.fd);
-    return is_known;
+    else
+        *next = act.base_seq + ghost_walk(seg);
+    segment_close(seg);
+    return true;
 }

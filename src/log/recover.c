@@ -53,8 +53,7 @@ int recover_later_is_durable(const struct recovering *r, uint64_t number)
     return 0;
 }
 
-/* Was anything in this segment or a later one ever durable? 1, 0 or a status. */
-static int was_durable_from(const struct recovering *r, uint64_t number)
+int recover_was_durable_from(const struct recovering *r, uint64_t number)
 {
     const int rc = has_mark(r, number);
 
@@ -412,7 +411,7 @@ static int recover_one(struct recovering *r)
 
         /* After a power cut a file that was never synced may lack its name or its first page. While
          * the boot lasts it may not. */
-        const int durable = lost ? was_durable_from(r, r->number) : 0;
+        const int durable = lost ? recover_was_durable_from(r, r->number) : 0;
 
         if (durable < 0)
             return durable;
@@ -521,6 +520,8 @@ int log_recover(struct seglog_log *log)
     if (rc < 0)
         return rc;
     rc = drop_below_floor(&r, &floor);
+    if (rc == 0)
+        rc = recover_headers(&r, &floor);
     if (rc == 0)
         rc = find_start(&r, &floor);
     if (rc == 0)

@@ -1,6 +1,7 @@
 /*
  * The first opener's way through the segments: state shared by recover.c (which file comes next, what
- * becomes of files beyond a cut) and recover_segment.c (what one segment's frames say).
+ * becomes of files beyond a cut), recover_header.c (headers that rotted) and recover_segment.c (what
+ * one segment's frames say).
  */
 #ifndef LOG_RECOVER_H
 #define LOG_RECOVER_H
@@ -30,6 +31,11 @@ bool recover_has_later(const struct recovering *r, uint64_t number);
 
 /* Was anything in a later segment ever durable? Then everything before it was. 1, 0 or a status. */
 int recover_later_is_durable(const struct recovering *r, uint64_t number);
+/* The same, or in this one, whatever became of its header. */
+int recover_was_durable_from(const struct recovering *r, uint64_t number);
+
+/* Write header pages anew that rotted in what is not sealed, where that can be done. 0 or a status. */
+int recover_headers(struct recovering *r, const struct floor_facts *floor);
 
 /* The activation of the segment after `seg`, if it continues it. 1, 0 or a status. */
 int recover_next_activation(const struct recovering *r, const struct segment *seg,

@@ -2,7 +2,8 @@
  * Recovery of one segment: what its frames say, and where they end.
  *
  * Same boot: only processes died. Memory is what it was, so nothing published is dropped; claims of
- * the dead (everybody is: we are alone) become void; a bad frame is damage, and is gone around.
+ * the dead (everybody is: we are alone) become void; a bad frame is damage, and is gone around. So is
+ * an empty word that frames lie behind: to append there would write over them.
  *
  * Cold (after a reboot, or a copy): pages reached the disk in any order. Up to the durable mark a bad
  * frame is damage, to be kept and reported; from there on the first bad frame is the ordinary end of
@@ -14,6 +15,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+
+/* How far behind an empty word to look for frames that nobody's tail word speaks of. */
+#define BEYOND_BYTES (UINT64_C(64) << 10)
 
 /* Read everything once; `payload`: check it all. `at` may start late. */
 struct reading {
@@ -68,6 +72,27 @@ static int same_boot_dead_end(struct recovering *r, struct segment *seg, const s
     return RECOVER_ROLLED;
 }
 
+/*
+ * The walk stands at an empty word. What was there once? Frames up to the tail word, which moves only
+ * behind a claim; and perhaps some that were published just before everybody died.
+ * SEGLOG_ECORRUPT: this is no end, but a place that was wiped; 0: the end.
+ */
+static int same_boot_end(const struct segment *seg, const struct scan *scan)
+{
+    const uint64_t hint = word_load(&segment_tail(seg)->tail, memory_order_relaxed);
+    struct scan beyond = *scan;
+    uint64_t lost;
+    int rc;
+
+    if (tail_offset(hint) > scan->at && span_fits(&seg->facts.space, tail_offset(hint), 0))
+        return SEGLOG_ECORRUPT;
+    if (scan->end - scan->at > BEYOND_BYTES)
+        beyond.end = scan->at + BEYOND_BYTES;
+    beyond.bad_span = 0;
+    rc = scan_resync(&beyond, &lost);
+    return rc == 1 ? SEGLOG_ECORRUPT : rc;
+}
+
 int recover_segment_same_boot(struct recovering *r, struct segment *seg)
 {
     const uint64_t checkpoint = checkpoint_load(segment_tail(seg), &seg->facts.space);
@@ -82,6 +107,10 @@ int recover_segment_same_boot(struct recovering *r, struct segment *seg)
         uint64_t lost;
         int rc = scan_next(&rd.scan, &rd.frame);
 
+        if (rc == 0 && rd.frame.facts.state == WORD_EMPTY && rd.scan.at < rd.scan.end) {
+            rc = same_boot_end(seg, &rd.scan);
+            rd.scan.bad_span = 0;
+        }
         if (rc == SEGLOG_ECORRUPT) {
             rc = scan_resync(&rd.scan, &lost);
             if (rc == 0)

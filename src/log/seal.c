@@ -145,7 +145,7 @@ static int seal_opened(struct seglog_log *log, struct segment *seg)
             if (rc == 1)
                 continue;
         }
-        if (rc == SEGLOG_ECORRUPT && order.flags == 0) {
+        if ((rc == SEGLOG_ECORRUPT || rc == -EINVAL) && order.flags == 0) {
             /* Memory was damaged while the segment was open: keep what is good, say what is not. */
             order.flags = FOOTER_DAMAGED;
             order.next_seq = next_base(log, number);

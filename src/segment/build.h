@@ -1,5 +1,5 @@
 /*
- * Making segment files: prepare a new one, seal a full one, list what is there.
+ * Making segment files: prepare a new one, seal a full one, mend a header, list what is there.
  */
 #ifndef SEGMENT_BUILD_H
 #define SEGMENT_BUILD_H
@@ -52,6 +52,17 @@ struct seal_trouble {
  */
 int segment_seal(struct segment *seg, const struct seal_order *order, struct footer_facts *out,
                  struct seal_trouble *trouble);
+
+/*
+ * Segment `number` as its header must have been, where that page rotted. It is not mapped.
+ *
+ * returns  0, and *act as its activation block has it; SEGLOG_ECORRUPT: the header is not rotten, or
+ *          the activation block is; -ENOENT, -EIO, -ENOMEM ...
+ */
+int segment_rebuild(int dirfd, const struct settings_facts *settings, uint64_t number,
+                    enum segment_access access, struct segment **out, struct activation_facts *act);
+/* Write its header page anew. */
+int segment_header_write(const struct segment *seg);
 
 /* The segment numbers in a directory, ascending. */
 struct segment_list {

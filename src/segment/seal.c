@@ -22,6 +22,11 @@ static int seal_pass(struct seal_builder *b, struct scan *scan, const struct sea
         uint64_t lost;
         int rc = scan_next(scan, &frame);
 
+        if (rc == 0 && frame.facts.state == WORD_EMPTY && scan->at < scan->end &&
+            (order->flags & FOOTER_DAMAGED)) {
+            scan->bad_span = 0;
+            rc = SEGLOG_ECORRUPT; /* wiped */
+        }
         if (rc == SEGLOG_ECORRUPT && (order->flags & FOOTER_DAMAGED)) {
             rc = scan_resync(scan, &lost);
             if (rc < 0)

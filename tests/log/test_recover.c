@@ -230,6 +230,110 @@ Test(recover, damage_with_nothing_behind_it_ends_the_segment_and_not_the_numbers
     tmpdir_remove(dir);
 }
 
+/* Frames from to to - 1 of the first segment are wiped; n records were appended by one who died. */
+static void wiped(unsigned n, unsigned from, unsigned to, uint64_t segments)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    const size_t kept = (n - to) * SPAN;
+    uint8_t *before = malloc(kept + 1);
+    struct seglog_recovery r;
+    struct seglog_appender *ap;
+    struct seglog_log *log;
+    struct segment *seg;
+    struct footer_facts footer;
+    uint64_t seq;
+
+    kill_with_claim(dir, SEGLOG_SHARED, n, 0);
+    log_segment_zero(dir, 0, OFF_FRAMES + from * SPAN, OFF_FRAMES + to * SPAN);
+    seg = log_segment_open(dir, 0);
+    memcpy(before, seg->base + OFF_FRAMES + to * SPAN, kept);
+    log = log_attach_recovered(dir, &r);
+    cr_assert_eq(r.boot, 0);
+    cr_assert_eq(r.next_seq, n);
+    ap = log_appender(log, SEGLOG_SHARED);
+    cr_assert_ok(seglog_appender_append(ap, "next", 4, &seq));
+    cr_assert_eq(seq, n);
+    cr_assert_arr_eq(seg->base + OFF_FRAMES + to * SPAN, before, kept, "frames were written over");
+    cr_assert_eq(segment_frame(seg, OFF_FRAMES + from * SPAN)->word, 0, "appended into the gap");
+    cr_assert_eq(log->active->seg->facts.number, segments - 1);
+    /* A seal goes around it, too. */
+    cr_assert_eq(seglog_log_seal(log, PATIENCE), segments);
+    cr_assert_ok(segment_footer(seg, &footer, NULL));
+    cr_assert_eq(footer.flags, FOOTER_DAMAGED);
+    cr_assert_eq(footer.record_count, n - (to - from) + (segments == 1));
+    cr_assert_eq(footer.next_seq, n + (segments == 1));
+    segment_close(seg);
+    log_detach(log, ap);
+    free(before);
+    tmpdir_remove(dir);
+}
+
+Test(recover, frames_behind_a_wiped_page_are_not_written_over)
+{
+    wiped(200, 64, 128, 1);
+}
+
+Test(recover, frames_behind_a_wiped_beginning_are_not_written_over)
+{
+    wiped(200, 0, 128, 1);
+}
+
+Test(recover, the_numbers_of_a_wiped_end_are_not_given_again)
+{
+    wiped(200, 128, 200, 2);
+}
+
+/* Nobody's tail word speaks of them: whoever published them was killed before it moved it. */
+Test(recover, frames_behind_a_wiped_page_are_found_without_a_tail_word)
+{
+    struct build_segment seg;
+    struct seglog_recovery r;
+    struct seglog_log *log;
+    struct build_log b;
+
+    build_log_make(&b);
+    build_log_live(&b);
+    build_begin(&b, NULL, &seg);
+    build_records(&seg, 200);
+    memset(seg.seg->base + OFF_FRAMES + 64 * SPAN, 0, 64 * SPAN);
+    build_close(&seg);
+    log = log_attach_recovered(b.dir, &r);
+    cr_assert_eq(r.next_seq, 200);
+    cr_assert_ok(seglog_log_close(log));
+    build_log_remove(&b);
+}
+
+/* The neighbour: behind the true end there is nothing, however often it is attached to. */
+Test(recover, the_end_is_the_end)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+
+    for (unsigned i = 1; i <= 3; i++) {
+        kill_with_claim(dir, SEGLOG_SHARED, 50, 0);
+        cr_assert_eq(tally_dir(dir, false).records, 50 * i);
+        cr_assert_eq(tally_dir(dir, false).segments, 1);
+    }
+    tmpdir_remove(dir);
+}
+
+Test(recover, a_header_that_rots_in_the_same_boot_is_written_anew)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct seglog_recovery r;
+    struct seglog_log *log;
+
+    log_append_alone(dir, 10);
+    log_segment_zero(dir, 0, OFF_HEADER + 60, OFF_HEADER + 68);
+    log = log_attach_recovered(dir, &r);
+    cr_assert_eq(r.boot, 0);
+    cr_assert_eq(r.headers_mended, 1);
+    cr_assert_eq(r.next_seq, 10);
+    cr_assert_ok(seglog_log_close(log));
+    log_append_alone(dir, 5);
+    cr_assert_eq(tally_dir(dir, false).records, 15);
+    tmpdir_remove(dir);
+}
+
 Test(recover, a_missing_segment_in_the_middle_is_not_passed_over)
 {
     char *dir = log_dir_make(SEGLOG_SYNC_NONE);

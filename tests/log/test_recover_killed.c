@@ -29,6 +29,8 @@ static char *template_make(void)
             build_seal(&seg[i], NULL);
     }
     build_spare(&log, 5, &seg[5]);
+    build_mark(&seg[1]);
+    build_damage(&seg[1], OFF_HEADER + 70);
     build_damage(&seg[2], OFF_FRAMES + 60 * SPAN);
     build_log_live(&log);
     for (int i = 0; i < 6; i++)
