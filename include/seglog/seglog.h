@@ -6,6 +6,7 @@
 
 #include <seglog/inspect.h>
 #include <seglog/log.h>
+#include <seglog/map.h>
 #include <seglog/reader.h>
 #include <seglog/status.h>
 

@@ -39,6 +39,7 @@ static const struct status_text status_table[] = {
     STATUS(SEGLOG_EVOLATILE, "this file system keeps nothing across a power cut"),
     STATUS(SEGLOG_EREADONLY, "the log has a feature that allows reading only"),
     STATUS(SEGLOG_EMISSING, "a segment file is missing"),
+    STATUS(SEGLOG_ETRUNCATED, "the file was made shorter than what is mapped of it"),
 };
 
 static const struct status_text *status_find(int status)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,6 +50,93 @@ int file_create(int dirfd, const char *name, mode_t mode)
         return rc;
     }
     return fd;
+}
+
+int file_create_hidden(int dirfd, mode_t mode)
+{
+    const int fd = file_open(dirfd, ".", O_RDWR | O_TMPFILE, mode);
+    int rc;
+
+    if (fd == -EISDIR || fd == -EINVAL)
+        return -EOPNOTSUPP; /* before file systems knew it */
+    if (fd >= 0 && fchmod(fd, mode) < 0) {
+        rc = -errno;
+        file_close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+int file_publish(int fd, int dirfd, const char *name)
+{
+    char path[40];
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+int file_in_memory(bool huge)
+{
+    const int fd =
+        memfd_create("seglog", MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0));
+
+    if (fd < 0)
+        return -errno;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) {
+        const int rc = -errno;
+
+        file_close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+/* Through memory of ours: for pairs of file systems between which the kernel cannot copy. */
+static int copy_by_hand(int from, int to, uint64_t at, uint64_t size)
+{
+    uint8_t buf[16384];
+
+    while (at < size) {
+        const size_t n = size - at < sizeof(buf) ? (size_t)(size - at) : sizeof(buf);
+        int rc = file_pread(from, buf, n, at);
+
+        if (rc == 0)
+            rc = file_pwrite(to, buf, n, at);
+        if (rc < 0)
+            return rc;
+        at += n;
+    }
+    return 0;
+}
+
+int file_copy(int from, int to, uint64_t size)
+{
+    uint64_t at = 0;
+
+    if (size > INT64_MAX)
+        return -EFBIG;
+    while (at < size) {
+        off_t in = (off_t)at, out = (off_t)at;
+        const ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(size - at), 0);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EXDEV || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
+            return copy_by_hand(from, to, at, size);
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return -ENODATA;
+        at += (uint64_t)n;
+    }
+    return 0;
+}
+
+int file_duplicate(int fd)
+{
+    const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    return own < 0 ? -errno : own;
 }
 
 void file_close(int fd)
@@ -162,6 +250,26 @@ int file_reserve(int fd, uint64_t size)
     return 0;
 }
 
+int file_lengthen(int fd, uint64_t offset, uint64_t len)
+{
+    if (offset > INT64_MAX || len > INT64_MAX - offset)
+        return -EFBIG;
+    while (fallocate(fd, 0, (off_t)offset, (off_t)len) < 0) {
+        if (errno == ENOSYS)
+            return -EOPNOTSUPP;
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+int file_forget(int fd, uint64_t offset, uint64_t len)
+{
+    if (offset > INT64_MAX || len > INT64_MAX - offset)
+        return -EOVERFLOW;
+    return -posix_fadvise(fd, (off_t)offset, (off_t)len, POSIX_FADV_DONTNEED);
+}
+
 int file_datasync(int fd)
 {
     while (fdatasync(fd) < 0) {
@@ -191,6 +299,7 @@ int file_facts(int fd, struct file_facts *out)
         .dev = (uint64_t)st.st_dev,
         .ino = (uint64_t)st.st_ino,
         .mode = (uint32_t)(st.st_mode & 07777),
+        .block = (uint32_t)st.st_blksize,
         .is_regular = S_ISREG(st.st_mode),
     };
     return 0;

@@ -20,6 +20,23 @@ int file_open(int dirfd, const char *name, int flags, mode_t mode);
 /* Create a file that must not exist with exactly this mode, whatever the umask. Descriptor or error. */
 int file_create(int dirfd, const char *name, mode_t mode);
 
+/*
+ * A file without a name, for reading and writing, with exactly this mode; nothing is left of it if the
+ * process dies. file_publish() gives it a name that must not exist (-EEXIST).
+ * -EOPNOTSUPP, -ENOENT (publish, no /proc): not to be had here.
+ */
+int file_create_hidden(int dirfd, mode_t mode);
+int file_publish(int fd, int dirfd, const char *name);
+
+/* A file in memory that has no name, in huge pages if asked for; nobody can make it shorter. */
+int file_in_memory(bool huge);
+
+/* Copy bytes [0, size) of one file to another; -ENODATA: the source is shorter. */
+int file_copy(int from, int to, uint64_t size);
+
+/* Another descriptor of the same open file, close-on-exec. */
+int file_duplicate(int fd);
+
 void file_close(int fd);
 
 /* Read or write n bytes at offset, all of them. A file that ends early is -ENODATA for reads. */
@@ -34,6 +51,13 @@ int file_pwritev(int fd, struct iovec *pieces, int n, uint64_t offset);
  */
 int file_reserve(int fd, uint64_t size);
 
+/* Reserve len bytes from offset on; the size grows with them and never shrinks. A failure may leave it
+ * longer. */
+int file_lengthen(int fd, uint64_t offset, uint64_t len);
+
+/* Let the page cache forget a range that is written. */
+int file_forget(int fd, uint64_t offset, uint64_t len);
+
 int file_datasync(int fd);
 int file_sync(int fd);
 
@@ -41,7 +65,8 @@ struct file_facts {
     uint64_t size;
     uint64_t dev;
     uint64_t ino;
-    uint32_t mode; /* permission bits */
+    uint32_t mode;  /* permission bits */
+    uint32_t block; /* preferred I/O size; on hugetlbfs the size of a huge page */
     bool is_regular;
 };
 int file_facts(int fd, struct file_facts *out);

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -60,12 +61,13 @@ static void pending_register(void)
 }
 
 /* Open and map, the descriptor in p. Under the mutex, so that no child sees it half done. */
-static int open_and_map(int dirfd, const char *name, struct owner_pending *p, void **page)
+static int open_and_map(int dirfd, const char *name, int flags, struct owner_pending *p,
+                        void **page)
 {
     void *base;
     int rc;
 
-    p->fd = file_open(dirfd, name, O_RDWR | O_NOFOLLOW, 0);
+    p->fd = file_open(dirfd, name, flags, 0);
     if (p->fd < 0)
         return p->fd;
     base = mmap(NULL, map_page_size(), PROT_NONE, MAP_SHARED, p->fd, 0);
@@ -89,7 +91,7 @@ fail_close:
     return rc;
 }
 
-int owner_open(int dirfd, const char *name, struct owner *out)
+static int open_new(int dirfd, const char *name, int flags, struct owner *out)
 {
     struct owner_pending *pending;
     const uint64_t *guard;
@@ -109,7 +111,7 @@ int owner_open(int dirfd, const char *name, struct owner *out)
         goto fail_free;
     }
     (void)pthread_mutex_lock(&pending_mutex);
-    rc = open_and_map(dirfd, name, pending, &page);
+    rc = open_and_map(dirfd, name, flags, pending, &page);
     (void)pthread_mutex_unlock(&pending_mutex);
     if (rc < 0)
         goto fail_guard;
@@ -122,6 +124,19 @@ fail_guard:
 fail_free:
     free(pending);
     return rc;
+}
+
+int owner_open(int dirfd, const char *name, struct owner *out)
+{
+    return open_new(dirfd, name, O_RDWR | O_NOFOLLOW, out);
+}
+
+int owner_open_again(int fd, bool writable, struct owner *out)
+{
+    char name[40];
+
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    return open_new(AT_FDCWD, name, writable ? O_RDWR : O_RDONLY, out);
 }
 
 static bool is_child(const struct owner *owner)

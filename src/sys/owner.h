@@ -25,6 +25,9 @@ struct owner {
 
 /* Open the lock file name in dirfd (it must exist) for reading and writing. */
 int owner_open(int dirfd, const char *name, struct owner *out);
+/* The same for the file of an open descriptor, whatever its name is by now. Needs /proc. A read-only one
+ * can take shared locks only (-EBADF). */
+int owner_open_again(int fd, bool writable, struct owner *out);
 
 /* Try to lock one byte. 0, or -EAGAIN when somebody else holds it; SEGLOG_EFORKED in a forked child.
  * Converts atomically. */
