@@ -7,7 +7,7 @@
 #   all   (default) also what the tests and .ci/run need
 set -eu
 
-core="gcc libc6-dev make cmake pkg-config libxxhash-dev libjansson-dev"
+core="gcc libc6-dev make cmake pkg-config libxxhash-dev liburing-dev libjansson-dev"
 extra="g++ git libcriterion-dev clang clang-format mandoc bindfs"
 
 case ${1:-all} in

@@ -214,22 +214,21 @@ int file_pwritev(int fd, struct iovec *pieces, int n, uint64_t offset)
     return 0;
 }
 
-int file_reserve(int fd, uint64_t size)
+int file_lengthen(int fd, uint64_t offset, uint64_t len)
 {
-    uint64_t step = size;
+    uint64_t step = len;
     uint64_t at = 0;
-    struct stat st;
 
-    if (size > INT64_MAX)
+    if (offset > INT64_MAX || len > INT64_MAX - offset)
         return -EFBIG;
     /*
      * One call as a rule. tmpfs gives up and undoes its work at any signal, so that a profiler's timer
      * alone could keep a large reservation from ever ending: after an interruption ask for less.
      */
-    while (at < size) {
-        const uint64_t n = size - at < step ? size - at : step;
+    while (at < len) {
+        const uint64_t n = len - at < step ? len - at : step;
 
-        if (fallocate(fd, 0, (off_t)at, (off_t)n) == 0)
+        if (fallocate(fd, 0, (off_t)(offset + at), (off_t)n) == 0)
             at += n;
         else if (errno == ENOSYS)
             return -EOPNOTSUPP;
@@ -238,7 +237,16 @@ int file_reserve(int fd, uint64_t size)
         else if (step > RESERVE_STEP_MIN)
             step = step / 2 > RESERVE_STEP_MIN ? step / 2 : RESERVE_STEP_MIN;
     }
+    return 0;
+}
 
+int file_reserve(int fd, uint64_t size)
+{
+    struct stat st;
+    const int rc = file_lengthen(fd, 0, size);
+
+    if (rc < 0)
+        return rc;
     if (fstat(fd, &st) < 0)
         return -errno;
     if ((uint64_t)st.st_size == size)
@@ -250,24 +258,16 @@ int file_reserve(int fd, uint64_t size)
     return 0;
 }
 
-int file_lengthen(int fd, uint64_t offset, uint64_t len)
+int file_advise(int fd, uint64_t offset, uint64_t len, int advice)
 {
     if (offset > INT64_MAX || len > INT64_MAX - offset)
-        return -EFBIG;
-    while (fallocate(fd, 0, (off_t)offset, (off_t)len) < 0) {
-        if (errno == ENOSYS)
-            return -EOPNOTSUPP;
-        if (errno != EINTR)
-            return -errno;
-    }
-    return 0;
+        return -EOVERFLOW;
+    return -posix_fadvise(fd, (off_t)offset, (off_t)len, advice);
 }
 
 int file_forget(int fd, uint64_t offset, uint64_t len)
 {
-    if (offset > INT64_MAX || len > INT64_MAX - offset)
-        return -EOVERFLOW;
-    return -posix_fadvise(fd, (off_t)offset, (off_t)len, POSIX_FADV_DONTNEED);
+    return file_advise(fd, offset, len, POSIX_FADV_DONTNEED);
 }
 
 int file_datasync(int fd)

@@ -98,6 +98,11 @@ void map_sequential(void *base, size_t size)
     (void)madvise(base, size, MADV_SEQUENTIAL);
 }
 
+int map_advise(void *base, size_t size, int advice)
+{
+    return madvise(base, size, advice) < 0 ? -errno : 0;
+}
+
 const uint64_t *fork_guard_new(void)
 {
     const size_t size = map_page_size();

@@ -26,6 +26,9 @@ int map_sync(void *base, uint64_t from, uint64_t to);
 /* Tell the kernel that pages will be read in order. A hint: failures do not matter. */
 void map_sequential(void *base, size_t size);
 
+/* madvise(2): advice is one of MADV_*. */
+int map_advise(void *base, size_t size, int advice);
+
 /*
  * A word that reads 1 in the process that made it and 0 in every child of fork()
  * (MADV_WIPEONFORK). NULL when out of memory.
