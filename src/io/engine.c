@@ -239,14 +239,16 @@ int io_wait_for(struct io_engine *engine, struct io_chain *chain, uint64_t timeo
         turn(engine, deadline);
         looked = true;
     }
-    rc = chain->is_done ? chain->status : -ETIMEDOUT;
+    rc = chain->is_done ? 1 : 0;
     pthread_mutex_unlock(&engine->lock);
     return rc;
 }
 
 int io_wait(struct io_engine *engine, struct io_chain *chain)
 {
-    return io_wait_for(engine, chain, UINT64_MAX);
+    const int rc = io_wait_for(engine, chain, UINT64_MAX);
+
+    return rc < 0 ? rc : chain->status;
 }
 
 int io_reap(struct io_engine *engine, struct io_chain **out, uint64_t timeout_ns)

@@ -118,7 +118,7 @@ int io_submit(struct io_engine *engine, struct io_chain *chain);
 
 /* Wait until this chain is done. Gives its status. Other threads may wait for other chains. */
 int io_wait(struct io_engine *engine, struct io_chain *chain);
-/* The same for so long at most; -ETIMEDOUT: it is under way still (no operation fails with that). */
+/* The same for so long at most. 1: it is done, see chain->status; 0: it is under way still. */
 int io_wait_for(struct io_engine *engine, struct io_chain *chain, uint64_t timeout_ns);
 
 /* The next reapable chain that is done. 0 and *out; -ETIMEDOUT; SEGLOG_EFORKED. */

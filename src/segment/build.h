@@ -4,6 +4,7 @@
 #ifndef SEGMENT_BUILD_H
 #define SEGMENT_BUILD_H
 
+#include "io/io.h"
 #include "segment/scan.h"
 
 struct prepare_order {
@@ -35,6 +36,9 @@ struct seal_order {
     uint64_t next_seq; /* FOOTER_DAMAGED: first number of the next segment, if known; else 0 */
     const struct activation_facts *activation;
     const struct footer_facts *prev; /* footer of the segment before; NULL: none */
+    /* The same file, open since before its frames were written; NULL: none. Syncs go through it: an
+     * error of write-back is told once to each open file, and perhaps not to one opened later. */
+    const struct segment *opened_before;
 };
 
 /* What stopped a seal, besides the status. */
@@ -43,12 +47,44 @@ struct seal_trouble {
     bool sync_failed; /* the status is that of a write or sync: poison the log */
 };
 
+enum seal_step {
+    SEAL_SYNC_FRAMES,
+    SEAL_WRITE_INDEX,
+    SEAL_WRITE_FOOTER,
+    SEAL_SYNC_FOOTER,
+    SEAL_WRITE_MARK,
+    SEAL_STEPS,
+};
+
+/* A seal of which everything is worked out and nothing written. */
+struct seal_work {
+    struct io_chain chain; /* linked: run it, by whatever engine */
+    struct io_op ops[SEAL_STEPS];
+    struct seal_builder *builder;
+    struct index_entry *index;
+    struct segment_footer *page;
+    struct mark_slot mark;
+};
+
 /*
- * Seal a segment opened SEGMENT_PREAD_WRITE: sync, compute, write index and footer, sync, mark.
- * Every frame before the end must be resolved.
+ * Work out the seal of a segment opened SEGMENT_PREAD_WRITE. Every frame before the end must be
+ * resolved. The segment stays open until segment_seal_end().
  *
- * returns  0 and *out; -EBUSY: a claim is open; SEGLOG_ECORRUPT: a frame is bad and flags lack
- *          FOOTER_DAMAGED; -EINVAL: no ROLL and no end given; -EIO, -ENOSPC, -ENOMEM ...
+ * returns  0 and *out, for segment_seal_end(); -EBUSY: a claim is open; SEGLOG_ECORRUPT: a frame is
+ *          bad and flags lack FOOTER_DAMAGED; -EINVAL: no ROLL and no end given; -EIO, -ENOMEM ...
+ */
+int segment_seal_begin(struct segment *seg, const struct seal_order *order, struct seal_work **out,
+                       struct seal_trouble *trouble);
+
+/* The chain has been run, or was never submitted. Frees the work. Gives the chain's status, with
+ * *facts when that is 0; -ECANCELED: never submitted. */
+int segment_seal_end(struct seal_work *work, struct footer_facts *facts,
+                     struct seal_trouble *trouble);
+
+/*
+ * The whole seal, in this thread: sync, write index and footer, sync, mark.
+ *
+ * returns  0 and *out, or as segment_seal_begin(); -EIO, -ENOSPC ... with trouble->sync_failed
  */
 int segment_seal(struct segment *seg, const struct seal_order *order, struct footer_facts *out,
                  struct seal_trouble *trouble);

@@ -3,7 +3,8 @@
  *
  * The hard part is being killed half way. A footer is valid only as a whole, and only behind a sync
  * of everything it speaks of; until then the segment is simply full, and the next sealer begins anew.
- * ARCHITECTURE, "Crash table", rows S1 to S4.
+ * So a seal is first worked out, and then written by one linked chain of operations, of which each
+ * begins only when the one before has succeeded. ARCHITECTURE, "Crash table", rows S1 to S4.
  */
 #include "segment/build.h"
 
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 
 #include "sys/clock.h"
-#include "sys/file.h"
 
 /* One pass over the frames. 0, or what stopped it. */
 static int seal_pass(struct seal_builder *b, struct scan *scan, const struct seal_order *order,
@@ -57,25 +57,11 @@ static int seal_pass(struct seal_builder *b, struct scan *scan, const struct sea
     }
 }
 
-/* Index, then footer; neither is believed before the sync that follows. */
-static int seal_write(struct segment *seg, struct seal_builder *b, struct segment_footer *page)
-{
-    const uint64_t bytes = (uint64_t)b->facts.index_count * INDEX_ENTRY_BYTES;
-    int rc;
-
-    footer_encode(page, seg->facts.generation, &b->facts);
-    rc = file_pwrite(seg->fd, b->index, bytes, b->facts.index_off);
-    if (rc < 0)
-        return rc;
-    return file_pwrite(seg->fd, page, sizeof(*page), seg->facts.shape.footer_off);
-}
-
-static int seal_steps(struct segment *seg, const struct seal_order *order, struct seal_builder *b,
-                      struct segment_footer *page, struct seal_trouble *trouble)
+static int seal_compute(struct segment *seg, const struct seal_order *order, struct seal_builder *b,
+                        struct seal_trouble *trouble)
 {
     struct source src;
     struct scan scan;
-    struct mark_facts mark;
     int rc;
 
     source_init(&src, seg);
@@ -93,47 +79,109 @@ static int seal_steps(struct segment *seg, const struct seal_order *order, struc
     b->facts.bytes_dropped = order->bytes_dropped;
     b->facts.frames_dropped = order->frames_dropped;
     b->facts.sealed_ns = clock_wall_ns();
+    return 0;
+}
 
-    trouble->sync_failed = true; /* unless all goes well */
-    rc = file_datasync(seg->fd);
-    if (rc < 0)
-        return rc;
+static struct io_op write_op(int fd, const void *from, uint64_t len, uint64_t offset)
+{
+    return (struct io_op){.kind = IO_WRITE, .fd = fd, .from = from, .len = len, .offset = offset};
+}
+
+/* What is to be done, in order. Where it stops, or is cut, the state is that of the line above. */
+static void seal_plan(struct seal_work *work, const struct segment *seg,
+                      const struct seal_order *order)
+{
+    struct footer_facts *facts = &work->builder->facts;
+    const uint64_t index_bytes = (uint64_t)facts->index_count * INDEX_ENTRY_BYTES;
+    const struct io_op sync = {.kind = IO_DATASYNC,
+                               .fd = order->opened_before ? order->opened_before->fd : seg->fd};
+    struct mark_facts last, next;
+    const bool marked = segment_mark(seg, &last) == 0;
+    uint64_t mark_at;
+
+    footer_encode(work->page, seg->facts.generation, facts);
+    segment_mark_next(seg, marked ? &last : NULL, facts->frames_end,
+                      facts->next_seq - facts->base_seq, &next, &work->mark, &mark_at);
+    work->ops[SEAL_SYNC_FRAMES] = sync;
     /* S1: frames durable, no footer. The segment is full; its marks may lag. */
-    rc = seal_write(seg, b, page);
-    if (rc < 0)
-        return rc;
+    work->ops[SEAL_WRITE_INDEX] = write_op(seg->fd, work->index, index_bytes, facts->index_off);
+    work->ops[SEAL_WRITE_FOOTER] =
+        write_op(seg->fd, work->page, sizeof(*work->page), seg->facts.shape.footer_off);
     /* S2: the footer is perhaps torn: its checksum says so, and the next sealer writes it again. */
-    rc = file_datasync(seg->fd);
-    if (rc < 0)
-        return rc;
+    work->ops[SEAL_SYNC_FOOTER] = sync;
     /* S3: sealed. The mark below lets a later bad footer be told from an unfinished one. */
-    rc = segment_mark(seg, &mark);
-    rc = segment_mark_write(seg, rc == 0 ? &mark : NULL, b->facts.frames_end,
-                            b->facts.next_seq - b->facts.base_seq, NULL);
+    work->ops[SEAL_WRITE_MARK] = write_op(seg->fd, &work->mark, sizeof(work->mark), mark_at);
     /* S4 */
-    trouble->sync_failed = rc < 0;
+    work->chain = (struct io_chain){.ops = work->ops, .count = SEAL_STEPS, .linked = true};
+}
+
+static void work_free(struct seal_work *work)
+{
+    if (!work)
+        return;
+    free(work->index);
+    free(work->page);
+    free(work->builder);
+    free(work);
+}
+
+static struct seal_work *work_new(const struct segment *seg)
+{
+    struct seal_work *work = calloc(1, sizeof(*work));
+
+    if (!work)
+        return NULL;
+    work->builder = aligned_alloc(64, align_up(sizeof(*work->builder), 64));
+    work->page = malloc(sizeof(*work->page));
+    work->index = calloc(seg->facts.shape.index_max, INDEX_ENTRY_BYTES);
+    if (!work->builder || !work->page || !work->index) {
+        work_free(work);
+        return NULL;
+    }
+    work->builder->index = work->index;
+    return work;
+}
+
+int segment_seal_begin(struct segment *seg, const struct seal_order *order, struct seal_work **out,
+                       struct seal_trouble *trouble)
+{
+    struct seal_work *work = work_new(seg);
+    int rc;
+
+    *trouble = (struct seal_trouble){0};
+    if (!work)
+        return -ENOMEM;
+    rc = seal_compute(seg, order, work->builder, trouble);
+    if (rc < 0) {
+        work_free(work);
+        return rc;
+    }
+    seal_plan(work, seg, order);
+    *out = work;
+    return 0;
+}
+
+int segment_seal_end(struct seal_work *work, struct footer_facts *facts,
+                     struct seal_trouble *trouble)
+{
+    const bool was_run = work->chain.is_done;
+    const int rc = was_run ? work->chain.status : -ECANCELED;
+
+    trouble->sync_failed = was_run && rc < 0;
+    if (rc == 0)
+        *facts = work->builder->facts;
+    work_free(work);
     return rc;
 }
 
 int segment_seal(struct segment *seg, const struct seal_order *order, struct footer_facts *out,
                  struct seal_trouble *trouble)
 {
-    const size_t index_bytes = (size_t)seg->facts.shape.index_max * INDEX_ENTRY_BYTES;
-    struct seal_builder *b = aligned_alloc(64, align_up(sizeof(*b), 64));
-    struct segment_footer *page = malloc(sizeof(*page));
-    struct index_entry *index = calloc(1, index_bytes);
-    int rc = -ENOMEM;
+    struct seal_work *work;
+    const int rc = segment_seal_begin(seg, order, &work, trouble);
 
-    *trouble = (struct seal_trouble){0};
-
-    if (b && page && index) {
-        b->index = index;
-        rc = seal_steps(seg, order, b, page, trouble);
-        if (rc == 0)
-            *out = b->facts;
-    }
-    free(index);
-    free(page);
-    free(b);
-    return rc;
+    if (rc < 0)
+        return rc;
+    (void)io_run_here(NULL, &work->chain);
+    return segment_seal_end(work, out, trouble);
 }

@@ -180,20 +180,30 @@ int segment_mark(const struct segment *seg, struct mark_facts *out)
     return found ? 0 : -EAGAIN;
 }
 
-int segment_mark_write(const struct segment *seg, const struct mark_facts *last, uint64_t offset,
-                       uint64_t seq_rel, struct mark_facts *written)
+void segment_mark_next(const struct segment *seg, const struct mark_facts *last, uint64_t offset,
+                       uint64_t seq_rel, struct mark_facts *next, struct mark_slot *slot,
+                       uint64_t *place)
 {
-    const struct mark_facts facts = {
+    *next = (struct mark_facts){
         .counter = last ? last->counter + 1 : 1,
         .offset = offset,
         .seq_rel = seq_rel,
         .wall_ns = clock_wall_ns(),
     };
+    mark_encode(slot, seg->facts.generation, next);
+    *place = next->counter % 2 ? OFF_MARK1 : OFF_MARK0;
+}
+
+int segment_mark_write(const struct segment *seg, const struct mark_facts *last, uint64_t offset,
+                       uint64_t seq_rel, struct mark_facts *written)
+{
+    struct mark_facts facts;
     struct mark_slot slot;
+    uint64_t place;
     int rc;
 
-    mark_encode(&slot, seg->facts.generation, &facts);
-    rc = file_pwrite(seg->fd, &slot, sizeof(slot), facts.counter % 2 ? OFF_MARK1 : OFF_MARK0);
+    segment_mark_next(seg, last, offset, seq_rel, &facts, &slot, &place);
+    rc = file_pwrite(seg->fd, &slot, sizeof(slot), place);
     if (rc == 0 && written)
         *written = facts;
     return rc;

@@ -50,6 +50,11 @@ int segment_footer(const struct segment *seg, struct footer_facts *out, const ch
 /* The better of the two durable marks. 0; -EAGAIN: none; -EIO. A slot that is bad counts as none. */
 int segment_mark(const struct segment *seg, struct mark_facts *out);
 
+/* The next mark, to be written at *place once a sync that covers it has succeeded. */
+void segment_mark_next(const struct segment *seg, const struct mark_facts *last, uint64_t offset,
+                       uint64_t seq_rel, struct mark_facts *next, struct mark_slot *slot,
+                       uint64_t *place);
+
 /* Write the next mark into the slot in turn. Call only after a sync that covered it succeeded. */
 int segment_mark_write(const struct segment *seg, const struct mark_facts *last, uint64_t offset,
                        uint64_t seq_rel, struct mark_facts *written);

@@ -230,9 +230,15 @@ static void waiting_shortly(struct bench *b)
     cr_assert_ok(io_submit(b->engine, &chain));
     do {
         rc = io_wait_for(b->engine, &chain, 0);
-        cr_assert(rc == 0 || rc == -ETIMEDOUT);
-    } while (rc != 0);
-    cr_assert_status(io_wait_for(b->engine, &chain, 0), 0);
+        cr_assert_ok(rc);
+    } while (rc == 0);
+    cr_assert_eq(rc, 1);
+    cr_assert_eq(chain.status, 0);
+    cr_assert_eq(io_wait_for(b->engine, &chain, 0), 1);
+    op.fd = -1;
+    cr_assert_ok(io_submit(b->engine, &chain));
+    cr_assert_eq(io_wait_for(b->engine, &chain, UINT64_MAX), 1);
+    cr_assert_status(chain.status, -EBADF);
 }
 
 Test(engine, can_be_asked_without_waiting)
