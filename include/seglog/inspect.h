@@ -55,6 +55,8 @@ struct seglog_info {
     uint32_t appenders;         /* attached now */
     uint32_t exclusive;         /* 1: the one attached is exclusive */
     uint32_t poisoned;          /* 1: a sync failed in this boot */
+    uint32_t io_engine;         /* enum seglog_io: URING or THREADS, of the process that attached
+                                   last; with none attached, what one here would get; 0: none */
     uint32_t volatile_fs;       /* 1: on a file system that a power cut empties */
     uint32_t has_waiting_claim; /* 1: the fields below tell what holds up seal and durability */
     uint32_t waiting_slot;      /* the producer's place */
@@ -137,9 +139,13 @@ struct seglog_probe {
     uint32_t populate_write;  /* 1: MADV_POPULATE_WRITE */
     uint32_t boot_id;         /* 1: /proc tells which boot this is */
     uint32_t crc32c_hardware; /* 1: checksums by instruction */
-    uint32_t io_uring;        /* 1: io_uring_setup works */
-    int32_t io_uring_status;  /* why not: negative errno */
-    uint32_t writable;        /* 1: the place can be written */
+    uint32_t io_uring;        /* 1: this process may use it, and it has all that is needed */
+    int32_t io_uring_status;  /* why not: negative errno; -EOPNOTSUPP: something is missing in it */
+    int32_t io_uring_sysctl;  /* kernel.io_uring_disabled; -1: there is no such sysctl */
+    char io_uring_why_not[96]; /* the same in words; "" when it can be used */
+    uint32_t io_engine;        /* enum seglog_io: what a log opened here would use, $SEGLOG_IO
+                                 considered; 0: it could not be opened */
+    uint32_t writable;         /* 1: the place can be written */
     uint32_t cpus;
     uint64_t page_size;
     uint64_t free_bytes;     /* on the place's file system, for this user */

@@ -50,6 +50,14 @@ struct seglog_event {
     int32_t status; /* 0 or a negative status */
 };
 
+/* Who does what blocks on the disk. AUTO: io_uring where the kernel gives it to this process, else
+ * threads; $SEGLOG_IO ("uring", "threads") decides instead. Same results either way. */
+enum seglog_io {
+    SEGLOG_IO_AUTO = 0,
+    SEGLOG_IO_URING = 1, /* or open fails: -EPERM where it is forbidden, -ENOSYS, -EOPNOTSUPP ... */
+    SEGLOG_IO_THREADS = 2, /* a few threads, started when there is work */
+};
+
 /* Bits of seglog_log_options.flags. */
 #define SEGLOG_LOG_CREATE    (1u << 0) /* open: create the log if the directory has none */
 #define SEGLOG_LOG_NO_HELPER (1u << 1) /* start no thread; see seglog_log_tend() */
@@ -76,7 +84,7 @@ struct seglog_log_options {
     uint32_t mode;             /* permission bits of the files; 0: 0640; a directory that is made
                                  gets the execute bits to match */
     uint32_t flags;            /* SEGLOG_LOG_* */
-    uint32_t reserved;         /* zero */
+    uint32_t io;               /* enum seglog_io; of this handle, not stored */
     uint64_t evict_after_ns;   /* a shared claim open longer than this may be taken from a living
                                  producer by whoever it blocks here; 0: never */
     uint64_t open_timeout_ns;  /* how long open waits while another process recovers the log;

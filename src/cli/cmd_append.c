@@ -386,7 +386,7 @@ static int open_log(struct append *append)
             append->cli, EXIT_USAGE, append->dir,
             "the log has another --sync level; leave the option out to append with it");
     if (rc < 0)
-        return fail_status(append->cli, append->dir, rc);
+        return fail_open(append->cli, append->dir, rc);
     seglog_log_settings(append->log, &settings);
     append->framing.max_record = settings.max_record;
     append->batch_bytes =

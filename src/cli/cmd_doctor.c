@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { KEY_JSON = ARGS_KEY_FIRST };
@@ -116,9 +117,22 @@ static void print_place(const struct seglog_probe *probe, bool color)
         print_finding(&findings[i], color);
 }
 
+/* Which of the two a log will use, and whether somebody asked for it. */
+static void print_engine(const struct seglog_probe *probe)
+{
+    const char *asked = getenv("SEGLOG_IO");
+
+    printf("%-20s %s", "disk work", report_engine(probe->io_engine));
+    if (probe->io_engine == 0)
+        printf(": SEGLOG_IO=%s cannot be had, no log can be opened for appending", asked);
+    else if (asked && *asked)
+        printf(" (SEGLOG_IO=%s)", asked);
+    printf("\n");
+}
+
 static void print_machine(const struct seglog_probe *probe, bool color)
 {
-    char why[96];
+    char why[160];
     const struct finding findings[] = {
         {"checksums by CPU", probe->crc32c_hardware, "CRC-32C by instruction",
          "CRC-32C by table: several times slower"},
@@ -128,15 +142,16 @@ static void print_machine(const struct seglog_probe *probe, bool color)
          "kernel older than 5.14: pages are touched one by one"},
         {"boot id", probe->boot_id, "a crash of a process and a power cut are told apart",
          "no /proc: after every restart the log is checked as after a power cut"},
-        {"io_uring", probe->io_uring, "allowed", why},
+        {"io_uring", probe->io_uring, "seals and syncs can be left to the kernel", why},
         {"huge pages", probe->huge_page_size && probe->huge_pages_total, "reserved",
          "none reserved; logs do not need them"},
     };
 
-    snprintf(why, sizeof(why), "%s; not needed, plain calls are used",
-             seglog_strerror(probe->io_uring_status));
+    snprintf(why, sizeof(why), "%.*s; threads do as well", (int)sizeof(probe->io_uring_why_not),
+             probe->io_uring_why_not);
     for (size_t i = 0; i < sizeof(findings) / sizeof(findings[0]); i++)
         print_finding(&findings[i], color);
+    print_engine(probe);
 }
 
 static void print_limit(const char *name, uint64_t value, const char *meaning)
@@ -194,10 +209,18 @@ static json_t *probe_json(const struct seglog_probe *probe, enum verdict verdict
     report_flag(object, "populate_write", probe->populate_write);
     report_flag(object, "boot_id", probe->boot_id);
     report_flag(object, "io_uring", probe->io_uring);
-    if (probe->io_uring)
+    if (probe->io_uring) {
         json_object_set_new(object, "io_uring_why_not", json_null());
+        json_object_set_new(object, "io_uring_errno", json_null());
+    } else {
+        report_text(object, "io_uring_why_not", probe->io_uring_why_not);
+        report_text(object, "io_uring_errno", seglog_status_name(probe->io_uring_status));
+    }
+    if (probe->io_uring_sysctl < 0)
+        json_object_set_new(object, "io_uring_disabled", json_null());
     else
-        report_text(object, "io_uring_why_not", seglog_status_name(probe->io_uring_status));
+        report_number(object, "io_uring_disabled", (uint64_t)probe->io_uring_sysctl);
+    report_text(object, "io_engine", report_engine(probe->io_engine));
     report_number(object, "cpus", probe->cpus);
     report_number(object, "page_size", probe->page_size);
     report_number(object, "huge_page_size", probe->huge_page_size);

@@ -137,6 +137,7 @@ static json_t *info_json(const struct seglog_info *info)
     report_text(object, "sync", sync_name(info->sync));
     report_flag(object, "poisoned", info->poisoned);
     report_flag(object, "volatile", info->volatile_fs);
+    report_text(object, "io_engine", report_engine(info->io_engine));
     json_object_set_new(object, "waiting_claim", claim_json(info));
     report_text(object, "uuid", uuid);
     report_time(object, "created", info->created_ns, true);
@@ -207,6 +208,7 @@ static void print_info(const struct cli *cli, const char *dir, const struct segl
            info->poisoned ? "; POISONED: a sync failed since this machine was started" : "");
     printf("%-13s %" PRIu32 "%s\n", "appenders", info->appenders,
            info->exclusive ? ", exclusive" : "");
+    printf("%-13s %s\n", "disk work", report_engine(info->io_engine));
     print_claim(info);
     report_size(info->segment_size, size);
     printf("%-13s %s, records up to %" PRIu64 " bytes\n", "segment size", size, info->max_record);

@@ -104,7 +104,7 @@ int cmd_seal(struct cli *cli, int argc, char **argv)
         return rc;
     rc = seglog_log_open(seal.dir, &seal.options, &log);
     if (rc < 0)
-        return fail_status(cli, seal.dir, rc);
+        return fail_open(cli, seal.dir, rc);
     rc = seglog_log_seal(log, seal.timeout_ns);
     if (rc > 0)
         detail(cli, "%s: sealed %d segment%s", seal.dir, rc, rc == 1 ? "" : "s");

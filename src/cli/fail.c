@@ -169,6 +169,21 @@ int fail_status(const struct cli *cli, const char *what, int status)
                      seglog_strerror(status));
 }
 
+int fail_open(const struct cli *cli, const char *dir, int status)
+{
+    const char *asked = getenv("SEGLOG_IO");
+    const bool demands_uring = asked && strcmp(asked, "uring") == 0;
+
+    if (asked && *asked && status == -EINVAL && !demands_uring && strcmp(asked, "threads") != 0 &&
+        strcmp(asked, "auto") != 0)
+        return fail_text(cli, EXIT_USAGE, "SEGLOG_IO", "'%s' is none of uring, threads, auto",
+                         asked);
+    if (demands_uring && (status == -EPERM || status == -ENOSYS || status == -EOPNOTSUPP))
+        return fail_text(cli, EX_UNAVAILABLE, "SEGLOG_IO=uring",
+                         "no io_uring to be had; seglog doctor says why");
+    return fail_status(cli, dir, status);
+}
+
 int fail_text(const struct cli *cli, int exit_status, const char *what, const char *why, ...)
 {
     va_list args;

@@ -20,6 +20,9 @@ int fail_exit_of(const struct cli *cli, int status);
 /* `seglog: COMMAND: what: WHY; HINT` for a status of the library. returns its exit status */
 int fail_status(const struct cli *cli, const char *what, int status);
 
+/* The same for a log that could not be opened for appending: $SEGLOG_IO may be to blame. */
+int fail_open(const struct cli *cli, const char *dir, int status);
+
 /* `seglog: COMMAND: what: why`. returns exit_status */
 int fail_text(const struct cli *cli, int exit_status, const char *what, const char *why, ...)
     FAIL_PRINTF(4);

@@ -5,6 +5,8 @@
 
 #include "fail.h"
 
+#include <seglog/log.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,4 +63,11 @@ int report_print(const struct cli *cli, json_t *object)
     puts(text);
     free(text);
     return 0;
+}
+
+const char *report_engine(uint32_t io_engine)
+{
+    return io_engine == SEGLOG_IO_URING     ? "io_uring"
+           : io_engine == SEGLOG_IO_THREADS ? "threads"
+                                            : "none";
 }

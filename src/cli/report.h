@@ -20,6 +20,9 @@ void report_flag(json_t *object, const char *key, uint32_t value);
 void report_text(json_t *object, const char *key, const char *value);
 void report_time(json_t *object, const char *key, uint64_t time_ns, bool known);
 
+/* enum seglog_io as a word: "io_uring", "threads", "none". */
+const char *report_engine(uint32_t io_engine);
+
 /* Print the object on a line of its own, and free it. returns 0 or an exit status */
 int report_print(const struct cli *cli, json_t *object);
 

@@ -365,6 +365,7 @@ static_assert(offsetof(struct live_file, prepare_status) == 284, "FORMAT: live")
 static_assert(offsetof(struct live_file, sync_leader) == 320, "FORMAT: live");
 static_assert(offsetof(struct live_file, sync_wake) == 340, "FORMAT: live");
 static_assert(offsetof(struct live_file, durable_watchers) == 352, "FORMAT: live");
+static_assert(offsetof(struct live_file, io_engine) == 288, "FORMAT: live");
 static_assert(offsetof(struct live_file, slots) == PAGE_BYTES, "FORMAT: live");
 static_assert(sizeof(struct live_file) == PAGE_BYTES + 64 * LIVE_SLOTS, "FORMAT: live");
 

@@ -12,6 +12,7 @@
 
 #include "inspect/chain.h"
 #include "inspect/survey.h"
+#include "io/io.h"
 #include "sys/owner.h"
 
 /* How often more segments may come while we look. More, and the picture ends there: it is a true one. */
@@ -291,6 +292,23 @@ static int info_segments(struct gathering *g)
     return 0;
 }
 
+/* What those who are attached use, or what somebody here would get. */
+static uint32_t info_engine(const struct log_view *view)
+{
+    struct io_facts facts;
+    uint32_t engine = 0;
+    int choice;
+
+    if (log_view_is_live(view) && log_view_attached(view))
+        engine = atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&view->live->io_engine,
+                                      memory_order_relaxed);
+    if (engine == IO_URING || engine == IO_THREADS)
+        return engine;
+    io_probe(&facts);
+    choice = io_choice_here(&facts);
+    return choice > 0 ? (uint32_t)choice : 0;
+}
+
 /* What only the shared words of this boot know. */
 static uint64_t info_live(const struct log_view *view, struct seglog_info *out)
 {
@@ -339,6 +357,7 @@ int seglog_info_read(const char *dir, struct seglog_info *out)
     if (rc < 0)
         return rc;
     info_settings(&g.view, &info);
+    info.io_engine = info_engine(&g.view);
     durable = info_live(&g.view, &info);
     rc = chain_read(&g.chain, &g.view);
     if (rc == 0) {

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "io/io.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/map.h"
@@ -27,9 +28,6 @@
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
-#endif
-#ifndef SYS_io_uring_setup
-#define SYS_io_uring_setup 425
 #endif
 
 #define TRIAL_BYTES (UINT64_C(64) << 10)
@@ -45,16 +43,18 @@ static bool kernel_has_membarrier(void)
     return commands > 0 && (commands & needed) == needed;
 }
 
-/* 0, or why not. The parameters, 120 bytes of zeros, ask for the plainest ring there is. */
-static int kernel_io_uring(void)
+static void probe_io(struct seglog_probe *out)
 {
-    uint64_t params[16] = {0};
-    const long fd = syscall(SYS_io_uring_setup, 1, params);
+    struct io_facts facts;
+    int choice;
 
-    if (fd < 0)
-        return -errno;
-    file_close((int)fd);
-    return 0;
+    io_probe(&facts);
+    choice = io_choice_here(&facts);
+    out->io_uring = facts.status == 0;
+    out->io_uring_status = facts.status;
+    out->io_uring_sysctl = facts.disabled;
+    snprintf(out->io_uring_why_not, sizeof(out->io_uring_why_not), "%s", facts.reason);
+    out->io_engine = choice > 0 ? (uint32_t)choice : 0;
 }
 
 static uint32_t kernel_cpus(void)
@@ -213,8 +213,7 @@ int seglog_probe(const char *path, struct seglog_probe *out)
     probe.membarrier = kernel_has_membarrier();
     probe.boot_id = boot_id_read(boot_id) == 0;
     probe.crc32c_hardware = crc32c_is_hardware();
-    probe.io_uring_status = kernel_io_uring();
-    probe.io_uring = probe.io_uring_status == 0;
+    probe_io(&probe);
     probe.cpus = kernel_cpus();
     probe.page_size = (uint64_t)sysconf(_SC_PAGESIZE);
     probe.memlock_limit = limit_of(RLIMIT_MEMLOCK);

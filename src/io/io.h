@@ -169,4 +169,8 @@ void io_probe(struct io_facts *out);
 /* What $SEGLOG_IO asks for: enum io_choice, or -EINVAL. */
 int io_choice_of_environment(void);
 
+/* What an engine opened here with IO_AUTO would be, given what io_probe() said: IO_URING, IO_THREADS,
+ * or why it could not be opened. */
+int io_choice_here(const struct io_facts *facts);
+
 #endif

@@ -135,3 +135,14 @@ int io_choice_of_environment(void)
         return IO_THREADS;
     return -EINVAL;
 }
+
+int io_choice_here(const struct io_facts *facts)
+{
+    const int wanted = io_choice_of_environment();
+
+    if (wanted < 0 || wanted == IO_THREADS)
+        return wanted;
+    if (facts->status == 0)
+        return IO_URING;
+    return wanted == IO_URING ? facts->status : IO_THREADS;
+}

@@ -25,7 +25,7 @@ int log_check_options(const struct seglog_log_options *o)
 {
     if (o->segment_size != 0 && !segment_size_is_legal(o->segment_size))
         return -EINVAL;
-    if (o->sync > SEGLOG_SYNC_RECORD || (o->mode & ~0777u) != 0 || o->reserved != 0)
+    if (o->sync > SEGLOG_SYNC_RECORD || (o->mode & ~0777u) != 0 || o->io > SEGLOG_IO_THREADS)
         return -EINVAL;
     if (o->sync_interval_ns != 0 &&
         (o->sync != SEGLOG_SYNC_INTERVAL || o->sync_interval_ns < SEGLOG_SYNC_INTERVAL_MIN ||

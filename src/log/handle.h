@@ -14,6 +14,7 @@
 
 #include <seglog/log.h>
 
+#include "io/io.h"
 #include "log/view.h"
 #include "segment/build.h"
 #include "sys/owner.h"
@@ -63,6 +64,7 @@ struct seglog_log {
     struct log_view view;  /* live is mapped writable */
     const uint64_t *guard; /* reads 0 in a forked child */
     struct owner attach;   /* holds OWNERS_BYTE_ATTACH shared */
+    struct io_engine *io;  /* for what blocks on the disk; never on an appender's path */
     struct seglog_recovery recovery;
     uint64_t evict_after_ns;
     uint32_t flags;
@@ -156,6 +158,9 @@ int log_check_options(const struct seglog_log_options *options);
 /* Find the segment that is active now by looking at the directory. SEGLOG_EMISSING: there is none. */
 int log_find_active(struct seglog_log *log);
 
+/* Let everybody see which way the engine goes. */
+void log_note_engine(struct seglog_log *log);
+
 /* ---- recover.c: everything between "nobody else is attached" and "ready" ----------------------- */
 int log_recover(struct seglog_log *log);
 
@@ -165,6 +170,9 @@ int log_recover(struct seglog_log *log);
  * in this process; opens it if it exists; makes it if `create`, unless it was there once and was
  * removed (-ESTALE). Takes log->lock. */
 int log_table_get(struct seglog_log *log, uint64_t number, bool create, struct log_segment **out);
+/* A segment that this process has mapped already; the caller's reference. NULL: it has not. Takes
+ * log->lock. */
+struct log_segment *log_table_held(struct seglog_log *log, uint64_t number);
 /* The newest that is known to be active; the caller's reference. Takes log->lock. */
 struct log_segment *log_table_active(struct seglog_log *log);
 void log_table_put(struct seglog_log *log, struct log_segment *ls);
@@ -202,6 +210,8 @@ int log_roll_active(struct seglog_log *log);
 /* Ask for segment `number` to be prepared ahead, or (0) for a look at what is to be sealed. */
 void log_ask(struct seglog_log *log, uint64_t number, bool seal);
 void log_helper_stop(struct seglog_log *log);
+/* Between two looks at the disk: if this is the helper, prepare what has been asked for since. */
+void log_tend_meanwhile(struct seglog_log *log);
 /* Note how far the active segment is resolved; with `reap`, make dead claims on the way void. */
 int log_resolve_head(struct seglog_log *log, bool reap);
 

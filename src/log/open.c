@@ -211,6 +211,17 @@ static int settings_agree(const struct settings_facts *have, const struct seglog
     return 0;
 }
 
+static_assert(IO_URING == (int)SEGLOG_IO_URING && IO_URING == (int)LIVE_ENGINE_URING,
+              "one numbering for options, engines and FORMAT: live");
+static_assert(IO_THREADS == (int)SEGLOG_IO_THREADS && IO_THREADS == (int)LIVE_ENGINE_THREADS,
+              "one numbering for options, engines and FORMAT: live");
+
+void log_note_engine(struct seglog_log *log)
+{
+    atomic_store_explicit(&log->view.live->io_engine, (uint32_t)io_engine_choice(log->io),
+                          memory_order_relaxed);
+}
+
 static int open_attached(struct seglog_log *log, const struct seglog_log_options *o)
 {
     int rc = settings_agree(&log->view.settings, o);
@@ -224,9 +235,13 @@ static int open_attached(struct seglog_log *log, const struct seglog_log_options
         return rc;
     log_view_refresh(&log->view);
     log->fence = !barrier_register();
+    rc = io_engine_open(&(struct io_options){.choice = (enum io_choice)o->io}, &log->io);
+    if (rc < 0)
+        return rc;
     rc = attach(log, o->open_timeout_ns ? o->open_timeout_ns : OPEN_TIMEOUT_NS);
     if (rc < 0)
         return rc;
+    log_note_engine(log);
     if (!log->active) {
         rc = log_find_active(log);
         if (rc < 0)
@@ -277,6 +292,7 @@ static struct seglog_log *log_new(const struct seglog_log_options *o)
 
 static void log_free(struct seglog_log *log)
 {
+    io_engine_close(log->io);
     log_table_free(log);
     file_close(log->durable_fd);
     owner_close(&log->place.owner);

@@ -1,6 +1,9 @@
 /*
  * Sealing full segments, in order, and what can stand in the way.
  *
+ * What a seal writes goes to the engine as one chain; while the disk is at it, the helper prepares
+ * segments.
+ *
  * A seal needs every frame resolved: claims of the dead are made void here, those of the living are
  * waited for (or, if the log's user set a deadline, taken away). A sync that fails poisons the log:
  * the kernel may have dropped our pages, so trying again would prove nothing.
@@ -11,6 +14,9 @@
 #include <errno.h>
 
 #include "sys/clock.h"
+
+/* How often a sealer that waits for the disk looks up for other work. */
+#define SEAL_LOOK_NS UINT64_C(2000000)
 
 void log_poison(struct seglog_log *log, int status)
 {
@@ -120,13 +126,40 @@ static uint64_t next_base(struct seglog_log *log, uint64_t number)
     return act.base_seq;
 }
 
-static int seal_opened(struct seglog_log *log, struct segment *seg)
+/* Let the engine do it, and do what else there is to do meanwhile. */
+static int seal_run(struct seglog_log *log, struct seal_work *work)
+{
+    int rc = io_submit(log->io, &work->chain);
+
+    while (rc == 0) {
+        rc = io_wait_for(log->io, &work->chain, SEAL_LOOK_NS);
+        if (rc == 0)
+            log_tend_meanwhile(log);
+    }
+    log_note_engine(log);
+    return rc < 0 ? rc : 0;
+}
+
+static int seal_once(struct seglog_log *log, struct segment *seg, const struct seal_order *order,
+                     struct footer_facts *footer, struct seal_trouble *trouble)
+{
+    struct seal_work *work;
+    int run, rc = segment_seal_begin(seg, order, &work, trouble);
+
+    if (rc < 0)
+        return rc;
+    run = seal_run(log, work);
+    rc = segment_seal_end(work, footer, trouble);
+    return run < 0 ? run : rc;
+}
+
+static int seal_opened(struct seglog_log *log, struct segment *seg, const struct segment *before)
 {
     const uint64_t number = seg->facts.number;
     struct activation_facts act;
     struct footer_facts prev, footer;
     struct seal_trouble trouble;
-    struct seal_order order = {.activation = &act};
+    struct seal_order order = {.activation = &act, .opened_before = before};
     int rc = segment_activation(seg, &act);
 
     if (rc < 0)
@@ -137,7 +170,7 @@ static int seal_opened(struct seglog_log *log, struct segment *seg)
         return rc;
     order.prev = rc == 0 ? &prev : NULL;
     for (;;) {
-        rc = segment_seal(seg, &order, &footer, &trouble);
+        rc = seal_once(log, seg, &order, &footer, &trouble);
         if (rc == -EBUSY) {
             rc = log_reap_claim(log, seg, trouble.busy, &log->stuck_seal);
             if (rc == 0)
@@ -159,6 +192,17 @@ static int seal_opened(struct seglog_log *log, struct segment *seg)
     }
 }
 
+/* Sync through the description that it was written through, if we have it still. */
+static int seal_held(struct seglog_log *log, struct segment *seg)
+{
+    struct log_segment *held = log_table_held(log, seg->facts.number);
+    const int rc = seal_opened(log, seg, held ? held->seg : NULL);
+
+    if (held)
+        log_table_put(log, held);
+    return rc;
+}
+
 /* Seal one segment. 1 sealed, 0 it was sealed already. */
 static int seal_one(struct seglog_log *log, uint64_t number)
 {
@@ -175,7 +219,7 @@ static int seal_one(struct seglog_log *log, uint64_t number)
         if (rc < 0)
             log_poison(log, rc);
         else
-            rc = seal_opened(log, seg);
+            rc = seal_held(log, seg);
         if (rc == 0)
             rc = 1;
     }

@@ -97,6 +97,18 @@ void log_table_activate(struct seglog_log *log, struct log_segment *ls)
     pthread_mutex_unlock(&log->lock);
 }
 
+struct log_segment *log_table_held(struct seglog_log *log, uint64_t number)
+{
+    struct log_segment *ls;
+
+    pthread_mutex_lock(&log->lock);
+    ls = table_find(log, number);
+    if (ls)
+        ls->refs++;
+    pthread_mutex_unlock(&log->lock);
+    return ls;
+}
+
 struct log_segment *log_table_active(struct seglog_log *log)
 {
     struct log_segment *ls;

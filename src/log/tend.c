@@ -163,6 +163,20 @@ static void *helper_main(void *arg)
     return NULL;
 }
 
+void log_tend_meanwhile(struct seglog_log *log)
+{
+    uint64_t wanted = 0;
+
+    pthread_mutex_lock(&log->lock);
+    if (log->helper_runs && pthread_equal(pthread_self(), log->helper)) {
+        wanted = log->wanted;
+        log->wanted = 0;
+    }
+    pthread_mutex_unlock(&log->lock);
+    if (wanted != 0)
+        (void)log_table_ahead(log, wanted); /* if it fails, the roll will do it, and say so */
+}
+
 /* Signals are the caller's business: none may land in our thread. */
 static bool helper_start(struct seglog_log *log)
 {

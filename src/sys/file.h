@@ -57,6 +57,7 @@ int file_lengthen(int fd, uint64_t offset, uint64_t len);
 
 /* Let the page cache forget a range that is written. */
 int file_forget(int fd, uint64_t offset, uint64_t len);
+
 /* Tell the kernel how a range will be used: POSIX_FADV_* */
 int file_advise(int fd, uint64_t offset, uint64_t len, int advice);
 

@@ -15,7 +15,7 @@ is 'and follow one another' "$(jq '[.segments[]|select(.records>0)] as $s | [ran
 is 'states are known ones' "$(jq -r '.segments[].state' out | sort -u | grep -vxE 'spare|active|full|sealed' | wc -l)" 0
 is 'one is active' "$(jq '[.segments[]|select(.state=="active")]|length' out)" 1
 is 'every field is there' "$(jq '.segments | map(has("number") and has("state") and has("first_seq") and has("records") and has("bytes") and has("min_time") and has("max_time")) | all' out)" true
-is 'also of the log' "$(jq 'has("durable_seq") and has("void") and has("appenders") and has("sync") and has("poisoned") and has("waiting_claim")' out)" true
+is 'also of the log' "$(jq 'has("durable_seq") and has("void") and has("appenders") and has("sync") and has("poisoned") and has("io_engine") and has("waiting_claim")' out)" true
 is 'times are those of the records' "$(jq -r '[.segments[]|select(.records>0)][0].min_time' out)" "$("$SEGLOG" cat log -n 1 -f %T)"
 is 'and null where there are none' "$("$SEGLOG" create e && "$SEGLOG" info --json e | jq -c '[.segments[]|select(.min_time != null)]')" '[]'
 run info log
@@ -59,6 +59,28 @@ run doctor --json "$work"
 is 'in JSON' "$(jq -c '[.ok, (.file_system|type), (.cpus > 0), (.io_uring|type)]' out)" '[true,"string",true,"boolean"]'
 [ -z "$(ls -A e.doctor 2>/dev/null)" ]
 fact $? 'nothing is left behind'
+is 'which engine a log would get' "$(SEGLOG_IO=threads "$SEGLOG" doctor --json | jq -r .io_engine)" threads
+is 'also in info' "$(SEGLOG_IO=threads "$SEGLOG" info --json log | jq -r .io_engine)" threads
+is 'and why not the other' "$(jq 'if .io_uring then .io_uring_why_not == null and .io_uring_errno == null else (.io_uring_why_not|length) > 0 and (.io_uring_errno|startswith("E")) end' out)" true
+export SEGLOG_IO=threads
+run doctor
+out_like 'with what was asked for' '^disk work +threads \(SEGLOG_IO=threads\)'
+unset SEGLOG_IO
+if [ "$("$SEGLOG" doctor --json | jq .io_uring)" = true ]; then
+    is 'io_uring where it may' "$("$SEGLOG" doctor --json | jq -r .io_engine)" io_uring
+else
+    echo '# io_uring is forbidden here'
+    export SEGLOG_IO=uring
+    refused 'a demand that cannot be met' 69 seal log
+fi
+export SEGLOG_IO=threads
+seq 5 | "$SEGLOG" append engine
+run seal engine
+status_is 'sealing by threads' 0
+export SEGLOG_IO=rings
+refused 'an engine that there is not' 2 seal engine
+err_like 'by its name' "SEGLOG_IO: 'rings' is none of uring, threads, auto"
+unset SEGLOG_IO
 refused 'a place that is not there' 66 doctor nosuch
 run doctor /dev/shm
 out_like 'memory is called what it is' 'until the power fails|cannot|keeps'

@@ -10,6 +10,7 @@
 #include "sys/owner.h"
 
 #include <seglog/inspect.h>
+#include <seglog/log.h>
 
 static struct seglog_info look(const struct build_log *log)
 {
@@ -299,6 +300,28 @@ Test(info, appenders_are_those_that_live)
     cr_assert_eq(info.appenders, 1);
     cr_assert_eq(info.exclusive, 1);
     owner_close(&owner);
+    build_log_remove(&log);
+}
+
+Test(info, the_engine_of_whoever_attached_last)
+{
+    static const struct seglog_log_options threads = {.io = SEGLOG_IO_THREADS};
+    struct build_log log;
+    struct seglog_log *first, *second;
+    struct seglog_probe probe;
+
+    unsetenv("SEGLOG_IO");
+    build_log_make(&log);
+    cr_assert_ok(seglog_probe(NULL, &probe));
+    cr_assert_eq(look(&log).io_engine, probe.io_engine); /* nobody is attached */
+    cr_assert_ok(seglog_log_open(log.dir, &threads, &first));
+    cr_assert_eq(look(&log).io_engine, SEGLOG_IO_THREADS);
+    cr_assert_ok(seglog_log_open(log.dir, NULL, &second));
+    cr_assert_eq(look(&log).io_engine, probe.io_engine);
+    cr_assert_ok(seglog_log_close(first));
+    cr_assert_ok(seglog_log_close(second));
+    setenv("SEGLOG_IO", "threads", 1);
+    cr_assert_eq(look(&log).io_engine, SEGLOG_IO_THREADS);
     build_log_remove(&log);
 }
 

@@ -6,11 +6,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/forbid.h"
 #include "support/check.h"
+#include "support/child.h"
 #include "support/tmpdir.h"
 #include "sys/file.h"
 
 #include <seglog/inspect.h>
+#include <seglog/log.h>
 
 static int count_name(void *context, const char *name)
 {
@@ -45,6 +48,7 @@ Test(probe, a_directory_of_ours)
     cr_assert_gt(probe.max_map_count, 0);
     cr_assert_eq(probe.io_uring, probe.io_uring_status == 0);
     cr_assert_leq(probe.io_uring_status, 0);
+    cr_assert_eq(probe.io_uring_why_not[0] == 0, probe.io_uring);
     cr_assert_neq(probe.fs_name[0], 0);
     cr_assert_eq(names_in(dir), 0);
     tmpdir_remove(dir);
@@ -66,6 +70,48 @@ Test(probe, a_directory_that_cannot_be_written)
     if (geteuid() != getuid())
         cr_assert_eq(seteuid(getuid()), 0);
     tmpdir_remove(dir);
+}
+
+Test(probe, the_engine_that_a_log_would_get)
+{
+    struct seglog_probe probe;
+
+    unsetenv("SEGLOG_IO");
+    cr_assert_ok(seglog_probe(NULL, &probe));
+    cr_assert_eq(probe.io_engine, probe.io_uring ? SEGLOG_IO_URING : SEGLOG_IO_THREADS);
+    setenv("SEGLOG_IO", "threads", 1);
+    cr_assert_ok(seglog_probe(NULL, &probe));
+    cr_assert_eq(probe.io_engine, SEGLOG_IO_THREADS);
+    setenv("SEGLOG_IO", "uring", 1);
+    cr_assert_ok(seglog_probe(NULL, &probe));
+    cr_assert_eq(probe.io_engine, probe.io_uring ? SEGLOG_IO_URING : 0);
+    setenv("SEGLOG_IO", "nonsense", 1);
+    cr_assert_ok(seglog_probe(NULL, &probe));
+    cr_assert_eq(probe.io_engine, 0);
+}
+
+static int forbidden_main(struct child *parent, void *arg)
+{
+    struct seglog_probe probe;
+
+    (void)parent;
+    (void)arg;
+    unsetenv("SEGLOG_IO");
+    child_must(forbid_io_uring());
+    child_must(seglog_probe(NULL, &probe));
+    child_must_be(probe.io_uring, 0);
+    child_must_be(probe.io_uring_status, -EPERM);
+    child_must_be(probe.io_engine, SEGLOG_IO_THREADS);
+    child_assert(probe.io_uring_why_not[0] != 0);
+    return 0;
+}
+
+Test(probe, a_process_that_may_not_use_io_uring)
+{
+    struct child child;
+
+    child_start(&child, forbidden_main, NULL);
+    child_end(&child);
 }
 
 Test(probe, the_current_directory)

@@ -78,7 +78,7 @@ Test(create, refuses_what_is_out_of_range_and_leaves_nothing)
         {.mode = 01777},
         {.mode = 0400},
         {.flags = 8},
-        {.reserved = 1},
+        {.io = 3},
     };
     char *parent, *dir = place_make("log", &parent);
 

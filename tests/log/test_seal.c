@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "io/forbid.h"
+
 #define SPAN 64u
 
 /* ---- what a footer says ----------------------------------------------------------------------- */
@@ -300,6 +302,80 @@ Test(seal, a_log_can_be_tended_from_elsewhere)
     tmpdir_remove(dir);
 }
 
+/* ---- by which engine -------------------------------------------------------------------------- */
+
+static void sealing_by(uint32_t io, enum io_choice want)
+{
+    const struct seglog_log_options options = {.flags = SEGLOG_LOG_NO_HELPER, .io = io};
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct seglog_appender *ap;
+    struct seglog_log *log;
+
+    cr_assert_ok(seglog_log_open(dir, &options, &log));
+    ap = log_appender(log, SEGLOG_SHARED);
+    log_append(ap, 100);
+    cr_assert_eq(seglog_log_seal(log, PATIENCE), 1);
+    cr_assert_eq(io_engine_choice(log->io), want);
+    cr_assert_eq(atomic_load(&log->view.live->io_engine), (uint32_t)want);
+    cr_assert_eq(io_performed(log->io, IO_DATASYNC), 2);
+    cr_assert_eq(io_performed(log->io, IO_WRITE), 3);
+    log_detach(log, ap);
+    cr_assert_eq(expect_footers(dir), 1);
+    tmpdir_remove(dir);
+}
+
+Test(seal, goes_through_io_uring_where_that_is_allowed)
+{
+    struct io_facts facts;
+
+    unsetenv("SEGLOG_IO");
+    io_probe(&facts);
+    if (facts.status < 0) {
+        sealing_by(SEGLOG_IO_AUTO, IO_THREADS);
+        cr_skip("this machine forbids io_uring\n");
+    }
+    sealing_by(SEGLOG_IO_AUTO, IO_URING);
+    sealing_by(SEGLOG_IO_URING, IO_URING);
+}
+
+Test(seal, goes_through_threads_when_told)
+{
+    sealing_by(SEGLOG_IO_THREADS, IO_THREADS);
+    setenv("SEGLOG_IO", "threads", 1);
+    sealing_by(SEGLOG_IO_AUTO, IO_THREADS);
+}
+
+static int forbidden_main(struct child *parent, void *arg)
+{
+    struct seglog_log_options options = {.io = SEGLOG_IO_URING};
+    struct seglog_log *log = NULL;
+
+    (void)parent;
+    unsetenv("SEGLOG_IO");
+    child_must(forbid_io_uring());
+    child_must_be(seglog_log_open(arg, &options, &log), -EPERM);
+    child_assert(log == NULL);
+    options.io = SEGLOG_IO_AUTO;
+    child_must(seglog_log_open(arg, &options, &log));
+    child_must_be(io_engine_choice(log->io), IO_THREADS);
+    child_must(seglog_log_close(log));
+    setenv("SEGLOG_IO", "uring", 1);
+    child_must_be(seglog_log_open(arg, &options, &log), -EPERM);
+    setenv("SEGLOG_IO", "both", 1);
+    child_must_be(seglog_log_open(arg, &options, &log), -EINVAL);
+    return 0;
+}
+
+Test(seal, opening_says_when_what_was_demanded_is_forbidden)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct child child;
+
+    child_start(&child, forbidden_main, dir);
+    child_end(&child);
+    tmpdir_remove(dir);
+}
+
 /* ---- sync ------------------------------------------------------------------------------------- */
 
 Test(sync, makes_everything_durable_and_says_so)
@@ -496,6 +572,8 @@ Test(sync, one_that_fails_poisons_the_log_for_everybody)
 
 Test(seal, a_sync_that_fails_in_a_seal_poisons_the_log)
 {
+    setenv("SEGLOG_IO", "threads",
+           1); /* whose calls can be caught; tests/poison has io_uring too */
     for (uint32_t skip = 0; skip < 3; skip++) /* the directory's, before and behind the footer */
         failing_sync(STEP_SYNC, EIO, skip, false, true);
 }
