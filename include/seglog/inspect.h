@@ -43,7 +43,8 @@ struct seglog_info {
     uint64_t created_ns;
     uint64_t segment_size;
     uint64_t max_record;
-    uint32_t sync; /* enum seglog_sync */
+    uint64_t sync_interval_ns; /* SEGLOG_SYNC_INTERVAL; else 0 */
+    uint32_t sync;             /* enum seglog_sync */
     uint32_t mode;
     uint64_t records;
     uint64_t void_count;

@@ -92,7 +92,7 @@ struct seglog_log_options {
     uint64_t sync_interval_ns; /* SEGLOG_SYNC_INTERVAL only: 1 ms to 1 h; 0: 100 ms */
 
     /* Called by a helper thread, or by one that is in a call here; perhaps by two at once. It must be
-     * quick and must not call seglog. NULL: nobody wants to know. */
+     * quick and must not call seglog, but for seglog_strerror(). NULL: nobody wants to know. */
     void (*notify)(void *context, const struct seglog_event *event);
     void *notify_context;
 };

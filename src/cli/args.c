@@ -204,19 +204,6 @@ int args_check(const struct cli *cli, const char *option, const char *value, con
     return ARGS_SAID;
 }
 
-const char *args_sync(const char *name, uint32_t *out)
-{
-    if (strcmp(name, "none") == 0)
-        *out = SEGLOG_SYNC_NONE;
-    else if (strcmp(name, "sealed") == 0)
-        *out = SEGLOG_SYNC_SEALED;
-    else if (strcmp(name, "record") == 0 || strncmp(name, "interval:", 9) == 0)
-        return parse_later;
-    else
-        return "known are none and sealed";
-    return NULL;
-}
-
 int args_no_place(const struct cli *cli, const char *name)
 {
     fail_usage(cli, name, "which one? It is missing");

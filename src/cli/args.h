@@ -34,9 +34,6 @@ int args_take_place(const struct cli *cli, const char **place, const char *arg);
 /* Say that an option's value is wrong, unless why is NULL. returns 0 or ARGS_SAID */
 int args_check(const struct cli *cli, const char *option, const char *value, const char *why);
 
-/* A sync level (enum seglog_sync) by its name. returns NULL or why not, as those of parse.h */
-const char *args_sync(const char *name, uint32_t *out);
-
 /* Say that a place is missing. returns ARGS_SAID */
 int args_no_place(const struct cli *cli, const char *name);
 

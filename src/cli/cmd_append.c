@@ -7,10 +7,10 @@
 #include "args.h"
 #include "fail.h"
 #include "framing.h"
+#include "level.h"
 #include "parse.h"
 #include "signals.h"
-
-#include <seglog/log.h>
+#include "writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #define BATCH_RECORDS 512
-#define BATCH_BYTES   ((uint64_t)256 << 10)
 
 enum {
     KEY_WHOLE = ARGS_KEY_FIRST,
@@ -39,25 +38,14 @@ enum {
 
 struct append {
     struct cli *cli;
-    const char *dir;
     char **files;
     int file_count;
     const char *framing_option; /* the one that was given */
     struct framing framing;
+    struct writer writer;
     bool count;
-    bool exclusive;
-    uint64_t rate; /* thousandths of a record per second; 0: no limit */
-    struct seglog_log_options log_options;
-
-    struct seglog_log *log;
-    struct seglog_appender *appender;
-    uint64_t batch_bytes;
-    uint64_t records;
-    uint64_t bytes;
-    uint64_t first_seq;
-    uint64_t last_seq;
+    uint64_t rate;     /* thousandths of a record per second; 0: no limit */
     uint64_t start_ns; /* of the rate's clock */
-    uint64_t paced;    /* records since then */
 };
 
 static const struct argp_option options[] = {
@@ -74,7 +62,10 @@ static const struct argp_option options[] = {
     {"count", KEY_COUNT, NULL, 0, "Say on stderr how many were appended", 2},
     {"exclusive", KEY_EXCLUSIVE, NULL, 0, "Be the only appender, or fail", 2},
     {"sync", KEY_SYNC, "LEVEL", 0,
-     "none or sealed: of the log that is made; one that exists must have it already", 2},
+     "none, sealed, interval:DURATION or record: of a log that is made here; with one that exists, "
+     "of "
+     "what is appended now. With record, whatever has arrived is on the disk before more is read",
+     2},
     {"force", KEY_FORCE, NULL, 0, "Append on a network file system too", 2},
     {"pcap", KEY_PCAP, NULL, OPTION_HIDDEN, NULL, 2},
     {0},
@@ -95,8 +86,8 @@ static int take_framing(struct append *append, const char *option, enum framing_
 
 static int take_argument(struct append *append, char *arg)
 {
-    if (!append->dir)
-        return args_take_place(append->cli, &append->dir, arg);
+    if (!append->writer.dir)
+        return args_take_place(append->cli, &append->writer.dir, arg);
     append->files[append->file_count++] = arg;
     return 0;
 }
@@ -105,6 +96,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct append *append = state->input;
     struct cli *cli = append->cli;
+    struct writer *writer = &append->writer;
     unsigned char byte = 0;
     int rc;
 
@@ -126,15 +118,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_RATE:
         return args_check(cli, "--rate", arg, parse_rate(arg, &append->rate));
     case KEY_SYNC:
-        return args_check(cli, "--sync", arg, args_sync(arg, &append->log_options.sync));
+        return args_check(cli, "--sync", arg,
+                          level_parse(arg, &writer->sync, &writer->sync_interval_ns));
     case KEY_COUNT:
         append->count = true;
         return 0;
     case KEY_EXCLUSIVE:
-        append->exclusive = true;
+        writer->exclusive = true;
         return 0;
     case KEY_FORCE:
-        append->log_options.flags |= SEGLOG_LOG_FORCE_FS;
+        writer->force_fs = true;
         return 0;
     case KEY_PCAP:
         fail_later(cli, "--pcap");
@@ -142,7 +135,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG:
         return take_argument(append, arg);
     case ARGP_KEY_END:
-        return append->dir ? 0 : args_no_place(cli, "DIR");
+        return writer->dir ? 0 : args_no_place(cli, "DIR");
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -160,31 +153,17 @@ static const struct argp argp = {
            "SIGINT or SIGTERM: the record at hand is finished, and the totals are printed. What "
            "was appended stays, whatever happens later.\n"
            "\n"
-           "Exit status: 0 done, 2 usage, or --sync differs from what the log has, 65 a record is "
-           "too large or not understood, 66 no such FILE (nothing is appended then), 73 no room or "
-           "no log can be made, 75 another appender is in the way.\n"
+           "Exit status: 0 done, 2 usage, 65 a record is too large or not understood, 66 no such "
+           "FILE (nothing is appended then), 69 the file system cannot keep what --sync promises, "
+           "73 no room or no log can be made, 74 I/O error, 75 another appender is in the way.\n"
            "\n"
            "Examples:\n"
            "  dmesg -w | seglog append /var/tmp/events\n"
            "  find . -print0 | seglog append -0 /var/tmp/names\n"
            "  seglog append --whole --tag 7 /var/tmp/pages *.html\n"
+           "  seglog append --sync record /var/tmp/orders order.json --whole\n"
            "  seglog cat OLD -o json | seglog append --json NEW",
 };
-
-/* ---- totals ----------------------------------------------------------------------------------- */
-
-static void print_totals(const struct append *append)
-{
-    char first[24] = "-";
-    char last[24] = "-";
-
-    if (append->records) {
-        snprintf(first, sizeof(first), "%llu", (unsigned long long)append->first_seq);
-        snprintf(last, sizeof(last), "%llu", (unsigned long long)append->last_seq);
-    }
-    fprintf(stderr, "appended %llu records, %llu bytes, first %s, last %s\n",
-            (unsigned long long)append->records, (unsigned long long)append->bytes, first, last);
-}
 
 /* ---- appending -------------------------------------------------------------------------------- */
 
@@ -196,42 +175,26 @@ static uint64_t clock_ns(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* How many records may go now; waits until it is one at least, or 0 when asked to stop. */
+/* How many records may go now; waits until it is one at least. -EINTR when asked to stop. */
 static int rate_allows(struct append *append)
 {
     while (!signals_stopped()) {
         const uint64_t elapsed_us = (clock_ns() - append->start_ns) / 1000;
         const double due = 1 + (double)elapsed_us * (double)append->rate / 1e9;
-        const double ready = due - (double)append->paced;
+        const double ready = due - (double)append->writer.records;
+        int rc;
 
         if (ready >= 1)
             return ready < BATCH_RECORDS ? (int)ready : BATCH_RECORDS;
+        rc = writer_settle(&append->writer);
+        if (rc < 0)
+            return rc;
         const double wait_ms = (1 - ready) * 1e6 / (double)append->rate;
         (void)signals_wait_readable(-1, wait_ms < 1     ? 1
                                         : wait_ms < 1e6 ? (int)wait_ms + 1
                                                         : 1000000);
     }
-    return 0;
-}
-
-static int append_batch(struct append *append, const struct seglog_record *records, int n)
-{
-    uint64_t seq = 0;
-    int rc;
-
-    do {
-        rc = seglog_appender_append_batch(append->appender, records, (size_t)n, &seq);
-    } while (rc == SEGLOG_EEVICTED); /* we were stopped in mid-batch; none of it is in the log */
-    if (rc < 0)
-        return rc;
-    if (append->records == 0)
-        append->first_seq = seq;
-    append->last_seq = seq + (uint64_t)n - 1;
-    append->records += (uint64_t)n;
-    append->paced += (uint64_t)n;
-    for (int i = 0; i < n; i++)
-        append->bytes += records[i].len;
-    return 0;
+    return -EINTR;
 }
 
 /* Append all that is complete in the buffer. returns 0, or what framing or the log has against it */
@@ -244,12 +207,12 @@ static int append_complete(struct append *append)
         int n;
         int rc;
 
-        if (max == 0)
-            return -EINTR;
-        n = framing_take(&append->framing, records, max, append->batch_bytes);
+        if (max < 0)
+            return max;
+        n = framing_take(&append->framing, records, max, append->writer.batch_bytes);
         if (n <= 0)
             return n;
-        rc = append_batch(append, records, n);
+        rc = writer_append(&append->writer, records, n);
         if (rc < 0)
             return rc;
     }
@@ -289,10 +252,13 @@ static int append_last(struct append *append, const char *name)
 static int append_file(struct append *append, int fd, const char *name)
 {
     struct framing *framing = &append->framing;
+    int settled = 0;
     int rc = framing_open(framing, fd);
 
     while (rc == 0) {
         rc = append_complete(append);
+        if (rc == 0)
+            rc = writer_settle(&append->writer);
         if (rc < 0 || framing->ended)
             break;
         rc = framing_fill(framing);
@@ -304,9 +270,13 @@ static int append_file(struct append *append, int fd, const char *name)
     }
     if (rc == -EINTR)
         rc = append_last(append, name);
+    if (rc != -ETIMEDOUT)
+        settled = writer_settle(&append->writer);
+    if (settled < 0)
+        return writer_failed(&append->writer, settled);
     if (rc == -EBADMSG || rc == -EMSGSIZE)
         return say_bad_data(append, name);
-    return rc < 0 && rc != -EINTR ? fail_status(append->cli, append->dir, rc) : 0;
+    return rc < 0 && rc != -EINTR ? writer_failed(&append->writer, rc) : 0;
 }
 
 /* ---- files ------------------------------------------------------------------------------------ */
@@ -369,45 +339,6 @@ static int append_files(struct append *append)
     return exit_status;
 }
 
-/* ---- the log ---------------------------------------------------------------------------------- */
-
-static int open_log(struct append *append)
-{
-    const struct seglog_appender_options options_of_appender = {
-        .mode = append->exclusive ? SEGLOG_EXCLUSIVE : SEGLOG_SHARED,
-    };
-    struct seglog_log_settings settings;
-    int rc;
-
-    append->log_options.flags |= SEGLOG_LOG_CREATE;
-    rc = seglog_log_open(append->dir, &append->log_options, &append->log);
-    if (rc == SEGLOG_EMISMATCH)
-        return fail_text(
-            append->cli, EXIT_USAGE, append->dir,
-            "the log has another --sync level; leave the option out to append with it");
-    if (rc < 0)
-        return fail_open(append->cli, append->dir, rc);
-    seglog_log_settings(append->log, &settings);
-    append->framing.max_record = settings.max_record;
-    append->batch_bytes =
-        settings.segment_size / 4 < BATCH_BYTES ? settings.segment_size / 4 : BATCH_BYTES;
-    rc = seglog_appender_open(append->log, &options_of_appender, &append->appender);
-    if (rc == -EBUSY)
-        return fail_text(append->cli, EX_TEMPFAIL, append->dir,
-                         append->exclusive ? "other appenders are attached; try again without "
-                                             "--exclusive, or when they have ended"
-                                           : "an exclusive appender is attached; try again when it "
-                                             "has ended");
-    return rc < 0 ? fail_status(append->cli, append->dir, rc) : 0;
-}
-
-static void close_log(struct append *append)
-{
-    seglog_appender_close(append->appender);
-    seglog_log_close(append->log);
-    framing_close(&append->framing);
-}
-
 static int append_run(struct append *append)
 {
     int exit_status = check_files(append);
@@ -415,15 +346,16 @@ static int append_run(struct append *append)
     if (exit_status != 0)
         return exit_status;
     signals_catch();
-    exit_status = open_log(append);
+    exit_status = writer_open(&append->writer, append->cli);
     if (exit_status == 0) {
+        append->framing.max_record = append->writer.max_record;
         append->start_ns = clock_ns();
         exit_status = append_files(append);
         if (append->count || append->cli->verbose || (signals_stopped() && !append->cli->quiet))
-            print_totals(append);
+            writer_print_totals(&append->writer);
     }
-    close_log(append);
-    return exit_status;
+    framing_close(&append->framing);
+    return writer_close(&append->writer, exit_status);
 }
 
 int cmd_append(struct cli *cli, int argc, char **argv)

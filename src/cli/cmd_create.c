@@ -3,6 +3,7 @@
  */
 #include "args.h"
 #include "fail.h"
+#include "level.h"
 #include "parse.h"
 
 #include <seglog/log.h>
@@ -22,8 +23,9 @@ static const struct argp_option options[] = {
      "Size of a segment: a power of two from 64K to 1G (64M). A record is at most a quarter of it",
      1},
     {"sync", KEY_SYNC, "LEVEL", 0,
-     "What survives a power cut unasked: sealed (every full segment), none (nothing until "
-     "seglog seal). (sealed)",
+     "What survives a power cut unasked: none (nothing until seglog seal), sealed (every full "
+     "segment), interval:DURATION (and every record that long after it was appended), record "
+     "(every record whose append returned). (sealed)",
      1},
     {"mode", KEY_MODE, "BITS", 0, "Permissions of the files (0640)", 1},
     {"force", KEY_FORCE, NULL, 0, "Accept a network file system", 1},
@@ -53,7 +55,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_SEGMENT_SIZE:
         return args_check(cli, "--segment-size", arg, check_segment_size(arg, &log->segment_size));
     case KEY_SYNC:
-        return args_check(cli, "--sync", arg, args_sync(arg, &log->sync));
+        return args_check(cli, "--sync", arg, level_parse(arg, &log->sync, &log->sync_interval_ns));
     case KEY_MODE:
         return args_check(cli, "--mode", arg, parse_mode(arg, &log->mode));
     case KEY_FORCE:
@@ -76,12 +78,14 @@ static const struct argp argp = {
            "\v"
            "Cut half way it is as if never begun, and may be called again.\n"
            "\n"
-           "Exit status: 0 done, 2 usage, 69 a network file system, 73 a log or other files lie "
-           "there, or there is no room, 77 permission.\n"
+           "Exit status: 0 done, 2 usage, 69 a network file system, or one that cannot keep what "
+           "--sync promises, 73 a log or other files lie there, or there is no room, 77 "
+           "permission.\n"
            "\n"
            "Examples:\n"
            "  seglog create /var/tmp/events\n"
-           "  seglog create /var/tmp/frames --segment-size 1G --sync none",
+           "  seglog create /var/tmp/frames --segment-size 1G --sync none\n"
+           "  seglog create /var/tmp/orders --sync record",
 };
 
 int cmd_create(struct cli *cli, int argc, char **argv)

@@ -3,6 +3,7 @@
  */
 #include "args.h"
 #include "fail.h"
+#include "level.h"
 #include "report.h"
 
 #include <seglog/inspect.h>
@@ -69,11 +70,6 @@ static const char *state_name(uint32_t state)
     return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
 }
 
-static const char *sync_name(uint32_t sync)
-{
-    return sync == SEGLOG_SYNC_NONE ? "none" : sync == SEGLOG_SYNC_SEALED ? "sealed" : "unknown";
-}
-
 static void uuid_format(const uint8_t uuid[16], char out[37])
 {
     for (int i = 0, at = 0; i < 16; i++) {
@@ -124,8 +120,10 @@ static json_t *info_json(const struct seglog_info *info)
     json_t *object = json_object();
     json_t *segments = json_array();
     char uuid[37];
+    char level[LEVEL_LEN];
 
     uuid_format(info->uuid, uuid);
+    level_format(info->sync, info->sync_interval_ns, level);
     report_number(object, "records", info->records);
     report_number(object, "first_seq", info->first_seq);
     report_number(object, "next_seq", info->next_seq);
@@ -134,7 +132,7 @@ static json_t *info_json(const struct seglog_info *info)
     report_number(object, "void", info->void_count);
     report_number(object, "appenders", info->appenders);
     report_flag(object, "exclusive", info->exclusive);
-    report_text(object, "sync", sync_name(info->sync));
+    report_text(object, "sync", level);
     report_flag(object, "poisoned", info->poisoned);
     report_flag(object, "volatile", info->volatile_fs);
     report_text(object, "io_engine", report_engine(info->io_engine));
@@ -191,8 +189,10 @@ static void print_info(const struct cli *cli, const char *dir, const struct segl
     char size[REPORT_SIZE_LEN];
     char created[STAMP_LEN + 1];
     char uuid[37];
+    char level[LEVEL_LEN];
 
     uuid_format(info->uuid, uuid);
+    level_format(info->sync, info->sync_interval_ns, level);
     stamp_format(info->created_ns, created);
     printf("%s%s%s\n", bold, dir, plain);
     printf("%-13s %" PRIu64 ", numbers %" PRIu64 " to %" PRIu64 "%s\n", "records", info->records,
@@ -204,7 +204,7 @@ static void print_info(const struct cli *cli, const char *dir, const struct segl
     printf("%-13s %s (%" PRIu64 " bytes)\n", "payload", size, info->bytes);
     printf("%-13s all numbers below %" PRIu64 "%s\n", "durable", info->durable_seq,
            info->volatile_fs ? ", but this file system keeps nothing across a power cut" : "");
-    printf("%-13s %s%s\n", "sync", sync_name(info->sync),
+    printf("%-13s %s%s\n", "sync", level,
            info->poisoned ? "; POISONED: a sync failed since this machine was started" : "");
     printf("%-13s %" PRIu32 "%s\n", "appenders", info->appenders,
            info->exclusive ? ", exclusive" : "");

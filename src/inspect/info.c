@@ -343,6 +343,7 @@ static void info_settings(const struct log_view *view, struct seglog_info *out)
     out->segment_size = settings->segment_size;
     out->max_record = shape.span_max - FRAME_HEADER;
     out->sync = settings->sync;
+    out->sync_interval_ns = settings->sync_interval_ns;
     out->mode = settings->mode;
     out->volatile_fs = view->fs.is_volatile;
 }

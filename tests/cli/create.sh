@@ -40,7 +40,7 @@ is 'sizes in small letters' "$(field meg .segment_size)" 1048576
 for size in 0 1 32K 2G 100K 65537 -64K 64KB K 18446744073709551616 ''; do
     refused "a segment size of '$size' is refused" 2 create new --segment-size "$size"
 done
-for level in full NONE 1 ''; do
+for level in full NONE 1 '' interval interval: interval:5 interval:999us interval:3601s record:1s; do
     refused "a sync level '$level' is refused" 2 create new --sync "$level"
 done
 for mode in 0 8 1777 rw 06400 -1 ''; do

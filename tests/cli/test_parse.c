@@ -1,8 +1,11 @@
 /*
- * What users write for sizes, durations, times and places: what is understood, to the last digit,
- * and what is refused.
+ * What users write for sizes, durations, times, places and levels: what is understood, to the last
+ * digit, and what is refused.
  */
+#include "cli/level.h"
 #include "cli/parse.h"
+
+#include <seglog/log.h>
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -448,4 +451,48 @@ Test(parse, any_text_is_safe)
             free(text);
         }
     }
+}
+
+/* ---- levels --------------------------------------------------------------------------------- */
+
+Test(level, each_is_written_as_it_is_read)
+{
+    static const char *const texts[] = {"none",           "sealed",      "record",
+                                        "interval:1ms",   "interval:1s", "interval:1500us",
+                                        "interval:100ms", "interval:2m", "interval:1h"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char text[LEVEL_LEN];
+        uint32_t sync = 0;
+        uint64_t ns = 0;
+
+        cr_assert_null(level_parse(texts[i], &sync, &ns), "'%s'", texts[i]);
+        level_format(sync, ns, text);
+        cr_expect_str_eq(text, texts[i]);
+    }
+}
+
+Test(level, what_is_none_is_refused_and_changes_nothing)
+{
+    static const char *const texts[] = {"",           "None",        "interval",
+                                        "interval:",  "interval:5",  "interval:999999ns",
+                                        "interval:0", "interval:2h", "record:1s"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        uint32_t sync = 77;
+        uint64_t ns = UNTOUCHED;
+
+        cr_expect_not_null(level_parse(texts[i], &sync, &ns), "'%s' is taken", texts[i]);
+        cr_expect(sync == 77 && ns == UNTOUCHED, "'%s' changed something", texts[i]);
+    }
+}
+
+Test(level, one_of_a_later_release_is_shown_as_unknown)
+{
+    char text[LEVEL_LEN];
+
+    level_format(SEGLOG_SYNC_RECORD + 1, 0, text);
+    cr_expect_str_eq(text, "unknown");
+    level_format(SEGLOG_SYNC_DEFAULT, 0, text);
+    cr_expect_str_eq(text, "unknown");
 }

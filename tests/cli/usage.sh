@@ -61,11 +61,8 @@ refused 'cursor: places are not there yet' 2 cat log --from cursor:a
 refused 'append --pcap is not there yet' 2 append log --pcap
 refused 'cat -o pcap is not there yet' 2 cat log -o pcap
 refused 'cat --pace is not there yet' 2 cat log --pace 1x
-refused '--sync record is not there yet' 2 create log --sync record
-refused '--sync interval: is not there yet' 2 create log --sync interval:1s
-refused 'append --sync record is not there yet' 2 append log --sync record
 for c in $commands; do
-    "$SEGLOG" "$c" --help | grep -Eiq -e '--cursor|pcap|--pace|interval:'
+    "$SEGLOG" "$c" --help | grep -Eiq -e '--cursor|pcap|--pace'
     [ $? -ne 0 ]
     fact $? "$c --help does not promise what is not there"
 done
