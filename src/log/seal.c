@@ -171,6 +171,10 @@ static int seal_opened(struct seglog_log *log, struct segment *seg, const struct
     order.prev = rc == 0 ? &prev : NULL;
     for (;;) {
         rc = seal_once(log, seg, &order, &footer, &trouble);
+        if (rc < 0 && trouble.sync_failed) { /* whatever the disk says: never tried again */
+            log_poison(log, rc);
+            return rc;
+        }
         if (rc == -EBUSY) {
             rc = log_reap_claim(log, seg, trouble.busy, &log->stuck_seal);
             if (rc == 0)
@@ -184,8 +188,6 @@ static int seal_opened(struct seglog_log *log, struct segment *seg, const struct
             order.next_seq = next_base(log, number);
             continue;
         }
-        if (rc < 0 && trouble.sync_failed)
-            log_poison(log, rc);
         if (rc == 0)
             log_durable_raise(log, footer.next_seq);
         return rc;
