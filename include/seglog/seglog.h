@@ -4,6 +4,7 @@
 #ifndef SEGLOG_SEGLOG_H
 #define SEGLOG_SEGLOG_H
 
+#include <seglog/cell.h>
 #include <seglog/inspect.h>
 #include <seglog/log.h>
 #include <seglog/map.h>

@@ -15,7 +15,7 @@ static void say(const char **why, const char *text)
 
 /* ---- what every file begins with ------------------------------------------------------------ */
 
-static void head_encode(struct file_head *head, const char *magic, const uint8_t uuid[16])
+void head_encode(struct file_head *head, const char *magic, const uint8_t uuid[16])
 {
     memset(head, 0, sizeof(*head));
     memcpy(head->magic, magic, sizeof(head->magic));
@@ -30,8 +30,7 @@ static void head_encode(struct file_head *head, const char *magic, const uint8_t
  * caller's crc), and only then whether its version is one we know - a flipped bit in the version must
  * not be taken for a newer release.
  */
-static int head_decode(const struct file_head *head, const char *magic, bool crc_is_good,
-                       const char **why)
+int head_decode(const struct file_head *head, const char *magic, bool crc_is_good, const char **why)
 {
     if (memcmp(head->magic, magic, sizeof(head->magic)) != 0) {
         say(why, "not a seglog file (magic)");

@@ -71,6 +71,11 @@ bool segment_size_is_legal(uint64_t size);
 void segment_shape(uint64_t size, struct segment_shape *out);
 void frame_space_init(struct frame_space *space, uint64_t size, uint64_t generation);
 
+/* What every file begins with. crc_is_good: the caller's, of the page that this stands in. */
+void head_encode(struct file_head *head, const char *magic, const uint8_t uuid[16]);
+int head_decode(const struct file_head *head, const char *magic, bool crc_is_good,
+                const char **why);
+
 void settings_encode(struct settings_page *page, const struct settings_facts *facts);
 /* 0; SEGLOG_ENOTLOG, SEGLOG_EENDIAN, SEGLOG_EVERSION, SEGLOG_ECORRUPT */
 int settings_decode(const struct settings_page *page, struct settings_facts *out, const char **why);

@@ -77,7 +77,6 @@ static void map_free(struct seglog_map *map)
 {
     file_close(map->fd);
     fork_guard_free(map->guard);
-    (void)pthread_mutex_destroy(&map->owner_lock);
     free(map);
 }
 
@@ -103,9 +102,7 @@ static int map_make(int fd, const struct seglog_map_options *o, bool is_volatile
         .grow_step = o->grow_step ? o->grow_step : GROW_STEP,
         .grows = o->len == 0,
         .is_volatile = is_volatile,
-        .owner = OWNER_NONE,
     };
-    (void)pthread_mutex_init(&map->owner_lock, NULL);
     map->guard = fork_guard_new();
     rc = map->guard ? find_range(fd, o, &region, &map->skip) : -ENOMEM;
     if (rc == 0)
@@ -122,6 +119,7 @@ static int map_make(int fd, const struct seglog_map_options *o, bool is_volatile
         rc = map_flush_init(&map->flush, o->flush, o->flush_amount);
     if (rc < 0)
         goto fail_region;
+    state_lock_init(&map->lock, fd, o->mode == SEGLOG_MAP_WRITE);
     *out = map;
     return 0;
 
@@ -215,7 +213,7 @@ int seglog_map_close(struct seglog_map *map)
         return 0;
     rc = map_flush_end(map);
     if (!map_is_forked(map))
-        owner_close(&map->owner);
+        state_lock_end(&map->lock);
     region_close(&map->region);
     map_free(map);
     return rc;

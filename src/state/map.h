@@ -10,7 +10,7 @@
 
 #include <seglog/map.h>
 
-#include "sys/owner.h"
+#include "state/lock.h"
 #include "sys/region.h"
 
 /* All but `policy` and `amount` under the lock. */
@@ -42,9 +42,7 @@ struct seglog_map {
     bool is_anonymous;
     _Atomic int lost; /* SEGLOG_ETRUNCATED, -EIO: bytes are gone, for good */
     struct map_flush flush;
-    pthread_mutex_t owner_lock;
-    struct owner owner;
-    bool is_locked;
+    struct state_lock lock;
 };
 
 static inline bool map_is_forked(const struct seglog_map *map)

@@ -8,15 +8,8 @@
 #include <sys/mman.h>
 
 #include "state/place.h"
-#include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/map.h"
-
-/* A byte far beyond any file: locks on it are in nobody's way. */
-#define LOCK_BYTE (UINT64_C(1) << 62)
-
-#define POLL_FIRST_NS UINT64_C(50000)
-#define POLL_LAST_NS  UINT64_C(2000000)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -136,53 +129,15 @@ int seglog_map_fd(const struct seglog_map *map)
 
 /* ---- between processes ----------------------------------------------------------------------- */
 
-static int try_lock(struct seglog_map *map, bool exclusive)
-{
-    int rc = 0;
-
-    if (map->owner.page == NULL)
-        rc = owner_open_again(map->fd, map->mode == SEGLOG_MAP_WRITE, &map->owner);
-    if (rc == 0)
-        rc = owner_lock(&map->owner, LOCK_BYTE, exclusive);
-    if (rc == 0)
-        map->is_locked = true;
-    return rc;
-}
-
 int seglog_map_lock(struct seglog_map *map, int exclusive, uint64_t timeout_ns)
 {
-    const uint64_t begun = clock_monotonic_ns();
-    uint64_t nap = POLL_FIRST_NS;
-    int rc;
-
-    if (map_is_forked(map))
-        return SEGLOG_EFORKED;
-    for (;;) {
-        (void)pthread_mutex_lock(&map->owner_lock);
-        rc = try_lock(map, exclusive != 0);
-        (void)pthread_mutex_unlock(&map->owner_lock);
-        if (rc != -EAGAIN || timeout_ns == 0)
-            return rc;
-        if (clock_monotonic_ns() - begun >= timeout_ns)
-            return -ETIMEDOUT;
-        /* The kernel has no lock that ends with the address space and can be waited for. */
-        clock_sleep_ns(nap);
-        nap = nap * 2 < POLL_LAST_NS ? nap * 2 : POLL_LAST_NS;
-    }
+    return map_is_forked(map) ? SEGLOG_EFORKED
+                              : state_lock_take(&map->lock, exclusive != 0, timeout_ns);
 }
 
 int seglog_map_unlock(struct seglog_map *map)
 {
-    int rc;
-
-    if (map_is_forked(map))
-        return SEGLOG_EFORKED;
-    (void)pthread_mutex_lock(&map->owner_lock);
-    rc = map->is_locked ? owner_unlock(&map->owner, LOCK_BYTE) : -EINVAL;
-    if (rc == 0)
-        map->is_locked = false;
-    (void)pthread_mutex_unlock(&map->owner_lock);
-    return rc;
+    return map_is_forked(map) ? SEGLOG_EFORKED : state_lock_drop(&map->lock);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */

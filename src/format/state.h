@@ -1,0 +1,108 @@
+/*
+ * Files of state: what a cell, a struct and a table lie in. As layout.h does for logs.
+ *
+ *   0x0000  header page   known at creation, never changes
+ *   0x1000  hot page      words of this boot and of the present; different for each kind
+ *   0x2000  data
+ *
+ * Everything is in the byte order of the machine that made the file; the header says which, and a
+ * machine of the other kind refuses.
+ */
+#ifndef FORMAT_STATE_H
+#define FORMAT_STATE_H
+
+#include "base/bell.h"
+#include "format/blocks.h"
+
+#define MAGIC_CELL   "SEGLOGv\n"
+#define MAGIC_STRUCT "SEGLOGt\n"
+#define MAGIC_TABLE  "SEGLOGh\n"
+
+#define STATE_OFF_HOT  0x1000u
+#define STATE_OFF_DATA 0x2000u
+
+struct state_header {
+    struct file_head head;
+    le64 generation; /* random, never 0; seeds every checksum in the file */
+    le64 schema;     /* what the user says the content is */
+    le64 size;       /* cell: bytes of every value, 0: any. struct: bytes of it */
+    le64 created_ns;
+    le32 parts;  /* cell: slots. table: shards */
+    le32 extent; /* struct: bytes of the text that describes it, in the page behind the hot one */
+    uint8_t zero[3996];
+    le32 crc; /* CRC-32C of bytes 0..4091 */
+};
+static_assert(sizeof(struct state_header) == PAGE_BYTES, "FORMAT: state header");
+static_assert(offsetof(struct state_header, generation) == 56, "FORMAT: state header");
+static_assert(offsetof(struct state_header, schema) == 64, "FORMAT: state header");
+static_assert(offsetof(struct state_header, size) == 72, "FORMAT: state header");
+static_assert(offsetof(struct state_header, created_ns) == 80, "FORMAT: state header");
+static_assert(offsetof(struct state_header, parts) == 88, "FORMAT: state header");
+static_assert(offsetof(struct state_header, extent) == 92, "FORMAT: state header");
+static_assert(offsetof(struct state_header, crc) == 4092, "FORMAT: state header");
+
+struct state_facts {
+    uint8_t uuid[16];
+    uint64_t generation;
+    uint64_t schema;
+    uint64_t size;
+    uint64_t created_ns;
+    uint32_t parts;
+    uint32_t extent;
+};
+
+void state_header_encode(struct state_header *page, const char *magic,
+                         const struct state_facts *facts);
+/* 0; SEGLOG_ENOTLOG, SEGLOG_EENDIAN, SEGLOG_EVERSION, SEGLOG_ECORRUPT */
+int state_header_decode(const struct state_header *page, const char *magic,
+                        struct state_facts *out);
+
+/* ---- cell ------------------------------------------------------------------------------------ */
+
+#define CELL_SLOTS_MIN 2u
+#define CELL_SLOTS_MAX 48u
+
+/*
+ * One version of the value, or one that is being written. Version v lies in slot v % slots.
+ * Where the bytes are is decided by the writer of each version: behind the hot page at first, at the
+ * end of the file once they have outgrown that.
+ */
+struct cell_slot {
+    _Atomic uint64_t seq;      /* version << 1; bit 0: being written. 0: never */
+    _Atomic uint64_t offset;   /* of the bytes, in the file; a multiple of 8 */
+    _Atomic uint64_t capacity; /* there; a multiple of 8 */
+    _Atomic uint64_t len;
+    _Atomic uint64_t crc; /* cell_crc() */
+    uint8_t zero[24];
+};
+static_assert(sizeof(struct cell_slot) == 64, "FORMAT: cell slot");
+
+struct cell_hot {
+    _Atomic uint64_t current; /* the version that readers see; 0: none yet */
+    uint8_t zero0[56];
+    struct bell bell;
+    uint8_t zero1[48];
+    _Atomic uint64_t durable; /* a version that was synced, believed only with its check */
+    _Atomic uint64_t durable_check;
+    _Atomic uint32_t poison; /* negated errno of a sync that failed in this boot */
+    uint32_t zero2;
+    struct boot_mark boot; /* who wrote `current` and `poison` */
+    uint8_t zero3[320];
+    struct cell_slot slots[CELL_SLOTS_MAX];
+};
+static_assert(offsetof(struct cell_hot, bell) == 64, "FORMAT: cell");
+static_assert(offsetof(struct cell_hot, durable) == 128, "FORMAT: cell");
+static_assert(offsetof(struct cell_hot, poison) == 144, "FORMAT: cell");
+static_assert(offsetof(struct cell_hot, boot) == 152, "FORMAT: cell");
+static_assert(offsetof(struct cell_hot, slots) == 512, "FORMAT: cell");
+static_assert(sizeof(struct cell_hot) <= PAGE_BYTES, "FORMAT: cell");
+
+/* Over a value, its version and its length; seed: state_seed() of the file. */
+uint32_t cell_crc(uint32_t seed, const void *value, uint64_t len, uint64_t version);
+uint32_t state_seed(uint64_t generation);
+
+void cell_durable_store(struct cell_hot *hot, uint32_t seed, uint64_t version);
+/* 0 when there is none to believe. */
+uint64_t cell_durable_load(const struct cell_hot *hot, uint32_t seed);
+
+#endif
