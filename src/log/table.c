@@ -153,6 +153,7 @@ static int make(struct seglog_log *log, uint64_t number, bool populate, struct s
     segment_name(number, name);
     file_unlink(log->view.dirfd, name);
     segment_close(*out);
+    *out = NULL;
     return rc < 0 ? rc : -ESTALE;
 }
 
