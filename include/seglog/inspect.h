@@ -66,6 +66,7 @@ struct seglog_info {
     uint64_t waiting_segment;
     uint64_t waiting_offset;
     uint64_t waiting_seq;
+    uint64_t files_aside; /* segment files that recoveries took out of the log; no part of it */
     size_t segment_count;
     struct seglog_segment_info *segments; /* oldest first */
 };

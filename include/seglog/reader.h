@@ -139,7 +139,8 @@ SEGLOG_API void seglog_reader_release(struct seglog_reader *reader);
  * timeout_ns  UINT64_MAX: for ever; 0: only look
  * returns  0                 call next()
  *          -ETIMEDOUT        nothing came
- *          -EINTR            a signal handler ran
+ *          -EINTR            a signal handler ran while this slept. One that runs between two looks
+ *                            is not seen: give a time-out where handlers set a flag
  *          SEGLOG_EFORKED
  * A claim whose producer died is passed within 100 ms; one of a living producer is waited for.
  */

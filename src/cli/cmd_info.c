@@ -140,6 +140,7 @@ static json_t *info_json(const struct seglog_info *info)
     report_text(object, "uuid", uuid);
     report_time(object, "created", info->created_ns, true);
     report_number(object, "epoch", info->epoch);
+    report_number(object, "files_aside", info->files_aside);
     report_number(object, "segment_size", info->segment_size);
     report_number(object, "max_record", info->max_record);
     for (size_t i = 0; i < info->segment_count; i++)
@@ -210,6 +211,9 @@ static void print_info(const struct cli *cli, const char *dir, const struct segl
            info->exclusive ? ", exclusive" : "");
     printf("%-13s %s\n", "disk work", report_engine(info->io_engine));
     print_claim(info);
+    if (info->files_aside)
+        printf("%-13s %" PRIu64 " files *.aside-* that recoveries took out of the log\n", "aside",
+               info->files_aside);
     report_size(info->segment_size, size);
     printf("%-13s %s, records up to %" PRIu64 " bytes\n", "segment size", size, info->max_record);
     printf("%-13s %s, epoch %" PRIu64 ", id %s\n", "created", created, info->epoch, uuid);

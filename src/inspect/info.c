@@ -8,7 +8,9 @@
 #include <seglog/inspect.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "inspect/chain.h"
 #include "inspect/survey.h"
@@ -348,6 +350,20 @@ static void info_settings(const struct log_view *view, struct seglog_info *out)
     out->volatile_fs = view->fs.is_volatile;
 }
 
+static int count_aside(void *context, const char *name)
+{
+    uint64_t *count = context;
+    unsigned long long epoch;
+    char number[17];
+    unsigned n;
+    int end = 0;
+
+    if (sscanf(name, "%16[0-9a-f].aside-%llu-%u%n", number, &epoch, &n, &end) == 3 &&
+        name[end] == 0 && strlen(number) == 16)
+        (*count)++;
+    return 0;
+}
+
 int seglog_info_read(const char *dir, struct seglog_info *out)
 {
     struct seglog_info info = {0};
@@ -360,7 +376,9 @@ int seglog_info_read(const char *dir, struct seglog_info *out)
     info_settings(&g.view, &info);
     info.io_engine = info_engine(&g.view);
     durable = info_live(&g.view, &info);
-    rc = chain_read(&g.chain, &g.view);
+    rc = dir_each(g.view.dirfd, count_aside, &info.files_aside);
+    if (rc == 0)
+        rc = chain_read(&g.chain, &g.view);
     if (rc == 0) {
         rc = info_segments(&g);
         chain_free(&g.chain);

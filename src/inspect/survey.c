@@ -103,30 +103,8 @@ static int survey_tell(struct survey *s, const struct survey_damage *damage)
     return s->hooks.damage ? s->hooks.damage(s->hooks.context, damage) : 0;
 }
 
-/*
- * Does the first word of a frame with a bad header still tell its length? Only if what it leads to is
- * beyond doubt and has a check of its own. Then void numbers behind it are not counted as lost. (Data
- * behind it says its own number: the search finds it as well.)
- */
-static bool survey_knows_span(struct survey *s, const struct scan_frame *frame)
-{
-    const uint64_t next = s->scan.at + frame->facts.span;
-    struct word_facts facts;
-    const uint8_t *bytes;
-
-    if (s->scan.bad_span != 0 || frame->facts.state != WORD_DATA || next > s->scan.end)
-        return false;
-    if (next == s->scan.end)
-        return s->is_frozen;
-    if (source_get(&s->source, next, sizeof(uint64_t), &bytes) < 0 ||
-        word_decode(&s->source.seg->facts.space, next, le64_get((const le64 *)(const void *)bytes),
-                    &facts) < 0)
-        return false;
-    return facts.state == WORD_ABORTED || facts.state == WORD_PAD || facts.state == WORD_ROLL;
-}
-
 /* 1: the walk goes on behind it; 0: it has ended; negative: stopped. */
-static int survey_bad(struct survey *s, const struct scan_frame *frame, int status, const char *why)
+static int survey_bad(struct survey *s, int status, const char *why)
 {
     struct survey_damage damage = {
         .offset = s->scan.at, .seq_rel = s->scan.seq_rel, .status = status, .why = why};
@@ -137,8 +115,6 @@ static int survey_bad(struct survey *s, const struct scan_frame *frame, int stat
         s->end = SURVEY_CUT;
         return 0;
     }
-    if (survey_knows_span(s, frame))
-        s->scan.bad_span = frame->facts.span;
     found = survey_resync(s, &damage.lost);
     if (found < 0)
         return found;
@@ -190,7 +166,7 @@ static int survey_open_claim(struct survey *s, const struct scan_frame *frame)
                                       });
         return rc < 0 ? rc : 1;
     }
-    verdict = log_view_claim(s->view, s->source.seg, &frame->facts);
+    verdict = log_view_claim(s->view, s->source.seg, frame->offset, &frame->facts);
     s->ends_in_claim = true;
     s->last_claim = frame->offset;
     if (verdict == CLAIM_END) {
@@ -260,7 +236,7 @@ static int survey_stop(struct survey *s, const struct scan_frame *frame)
     }
     if (is_impossible(s, 0, frame)) {
         s->scan.bad_span = 0;
-        return survey_bad(s, frame, SEGLOG_ECORRUPT, "zeros where a frame was");
+        return survey_bad(s, SEGLOG_ECORRUPT, "zeros where a frame was");
     }
     s->end = SURVEY_OPEN;
     if (!s->looks_beyond)
@@ -278,10 +254,10 @@ int survey_run(struct survey *s)
 
         rc = survey_look(s, &frame);
         if (rc == SEGLOG_ECORRUPT) {
-            rc = survey_bad(s, &frame, rc, s->scan.why);
+            rc = survey_bad(s, rc, s->scan.why);
         } else if (rc < 0 && rc != -ENOMEM) {
             s->scan.bad_span = 0;
-            rc = survey_bad(s, &frame, rc, "the medium does not give these bytes");
+            rc = survey_bad(s, rc, "the medium does not give these bytes");
         } else if (rc == 0) {
             rc = survey_stop(s, &frame);
         } else if (rc > 0 && frame.facts.state == WORD_CLAIMED) {

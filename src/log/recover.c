@@ -288,6 +288,36 @@ static int find_start(struct recovering *r, const struct floor_facts *floor)
     return 0;
 }
 
+/*
+ * In a copy the footers speak of syncs that were made elsewhere. Make them true here, once in a boot
+ * (`live` knows): every later seal says that all before it is durable.
+ */
+static int sync_copied(struct recovering *r)
+{
+    const int dirfd = r->log->view.dirfd;
+    int rc = 0;
+
+    if (r->log->view.fs.is_volatile ||
+        word_load(&r->log->view.live->durable_seq, memory_order_relaxed) >= r->durable_seq)
+        return 0;
+    for (size_t i = 0; i < r->list.count && r->list.numbers[i] < r->number && rc == 0; i++) {
+        char name[SEGMENT_NAME_BYTES];
+        int fd;
+
+        segment_name(r->list.numbers[i], name);
+        fd = file_open(dirfd, name, O_RDONLY, 0);
+        if (fd < 0)
+            return fd;
+        rc = file_datasync(fd);
+        file_close(fd);
+    }
+    if (rc == 0)
+        rc = dir_sync(dirfd);
+    if (rc < 0)
+        log_poison(r->log, rc); /* a second try could find in the page cache what is on no disk */
+    return rc;
+}
+
 /* ---- one segment ---------------------------------------------------------------------------- */
 
 static int activate(struct recovering *r, struct segment *seg)
@@ -483,13 +513,6 @@ static void live_init(struct seglog_log *log, bool same_boot)
     boot_mark_encode(&live->boot, &log->view.boot);
 }
 
-static bool live_is_same_boot(const struct log_view *view)
-{
-    return memcmp(view->live->magic, MAGIC_LIVE, sizeof(view->live->magic)) == 0 &&
-           memcmp(view->live->uuid, view->settings.uuid, 16) == 0 &&
-           boot_mark_relation(&view->live->boot, &view->boot) == BOOT_SAME;
-}
-
 /* Nobody is attached: slots that are not free are those of the dead, and if none of their claims is
  * left anywhere, the slots are as good as new. */
 static void free_slots(struct seglog_log *log)
@@ -507,7 +530,7 @@ int log_recover(struct seglog_log *log)
     int rc;
 
     log->recovery = (struct seglog_recovery){.ran = 1};
-    r.same_boot = live_is_same_boot(&log->view);
+    r.same_boot = log_view_has_live(&log->view);
     if (r.same_boot &&
         (atomic_load_explicit(&log->view.live->attention, memory_order_relaxed) & ATTENTION_POISON))
         return SEGLOG_EPOISONED;
@@ -524,6 +547,8 @@ int log_recover(struct seglog_log *log)
         rc = recover_headers(&r, &floor);
     if (rc == 0)
         rc = find_start(&r, &floor);
+    if (rc == 0 && r.is_copy)
+        rc = sync_copied(&r);
     if (rc == 0)
         rc = recover_all(&r, &first_unsealed);
     log->seal_next = first_unsealed;
@@ -539,8 +564,7 @@ int log_recover(struct seglog_log *log)
     log->recovery.epoch = r.act.epoch;
     if (r.all_resolved)
         free_slots(log);
-    if (!r.is_copy)
-        log_durable_raise(log, r.durable_seq);
+    log_durable_raise(log, r.durable_seq);
     /* ORDER ready.publish -> ready.observe (log_view_is_live): all of the above. */
     word_store(&log->view.live->ready, 1, memory_order_release);
     sleep_wake(log->view.live);

@@ -84,7 +84,7 @@ int log_reap_claim(struct seglog_log *log, const struct segment *seg, uint64_t o
         return rc;
     if (facts.state != WORD_CLAIMED)
         return 1;
-    if (log_view_claim(&log->view, seg, &facts) == CLAIM_WAIT &&
+    if (log_view_claim(&log->view, seg, offset, &facts) == CLAIM_WAIT &&
         !claim_overdue(log, seg, offset, word, &facts, stuck))
         return 0;
     rc = segment_abort_claim(log->view.dirfd, seg, offset, word);

@@ -11,6 +11,10 @@
 #include "sys/map.h"
 #include "sys/owner.h"
 
+/* A floor of which nothing checks out is looked at this often again, this far apart. */
+#define FLOOR_LOOKS   4
+#define FLOOR_LOOK_NS UINT64_C(1000000)
+
 static int any_name(void *context, const char *name)
 {
     const size_t n = strlen(name);
@@ -85,8 +89,23 @@ static void view_map_live(struct log_view *view)
     file_close(fd);
 }
 
+/* Does the name lead elsewhere than to what we have mapped, or nowhere? */
+static bool live_is_replaced(const struct log_view *view)
+{
+    struct file_facts file;
+    const int fd = file_open(view->dirfd, NAME_LIVE, O_PATH, 0);
+    const int rc = fd < 0 ? fd : file_facts(fd, &file);
+
+    file_close(fd);
+    return rc == -ENOENT || (rc == 0 && (file.ino != view->boot.ino || file.dev != view->boot.dev));
+}
+
 void log_view_refresh(struct log_view *view)
 {
+    if (view->live && live_is_replaced(view)) {
+        map_drop(view->live, sizeof(struct live_file));
+        view->live = NULL;
+    }
     if (!view->live)
         view_map_live(view);
     if (view->owners_fd < 0)
@@ -129,22 +148,29 @@ void log_view_close(struct log_view *view)
     view->dirfd = -1;
 }
 
+static bool live_is_this_log(const struct log_view *view)
+{
+    return view->live && memcmp(view->live->magic, MAGIC_LIVE, sizeof(view->live->magic)) == 0 &&
+           memcmp(view->live->uuid, view->settings.uuid, 16) == 0;
+}
+
+bool log_view_has_live(const struct log_view *view)
+{
+    return live_is_this_log(view) &&
+           boot_mark_relation(&view->live->boot, &view->boot) == BOOT_SAME;
+}
+
 bool log_view_is_live(const struct log_view *view)
 {
-    const struct live_file *live = view->live;
-
-    if (!live || view->owners_fd < 0)
+    if (!view->live || view->owners_fd < 0)
         return false;
     /* ORDER ready.publish (recover.c) -> ready.observe: identity and slots of this boot. */
-    if (word_load(&live->ready, memory_order_acquire) != 1)
-        return false;
-    if (memcmp(live->magic, MAGIC_LIVE, sizeof(live->magic)) != 0 ||
-        memcmp(live->uuid, view->settings.uuid, 16) != 0)
+    if (word_load(&view->live->ready, memory_order_acquire) != 1)
         return false;
     /* Where nobody can tell the boot, somebody attached who has seen `ready` can. */
     if (!view->boot.known)
-        return log_view_attached(view);
-    return boot_mark_relation(&live->boot, &view->boot) == BOOT_SAME;
+        return live_is_this_log(view) && log_view_attached(view);
+    return log_view_has_live(view);
 }
 
 bool log_view_attached(const struct log_view *view)
@@ -164,16 +190,12 @@ bool log_view_owner_is_dead(const struct log_view *view, uint32_t slot, uint32_t
     return owner_probe(view->owners_fd, OWNERS_BYTE_SLOT0 + slot) == 0;
 }
 
-int log_view_floor(const struct log_view *view, struct floor_facts *out)
+/* The better of the two slots, as they are just now. */
+static int floor_look(const struct log_view *view, int fd, struct floor_facts *out)
 {
-    const int fd = file_open(view->dirfd, NAME_FLOOR, O_RDONLY, 0);
     bool found = false, bad = false;
 
     *out = (struct floor_facts){0};
-    if (fd == -ENOENT)
-        return 0;
-    if (fd < 0)
-        return fd;
     for (unsigned i = 0; i < 2; i++) {
         struct floor_slot slot;
         struct floor_facts facts;
@@ -183,17 +205,34 @@ int log_view_floor(const struct log_view *view, struct floor_facts *out)
             rc = floor_decode(&slot, view->settings.uuid, &facts);
         if (rc == SEGLOG_ECORRUPT || rc == -ENODATA)
             bad = true;
-        else if (rc < 0 && rc != -EAGAIN) {
-            file_close(fd);
+        else if (rc < 0 && rc != -EAGAIN)
             return rc;
-        }
         if (rc == 0 && (!found || facts.counter > out->counter)) {
             *out = facts;
             found = true;
         }
     }
-    file_close(fd);
     return found || !bad ? 0 : SEGLOG_ECORRUPT;
+}
+
+int log_view_floor(const struct log_view *view, struct floor_facts *out)
+{
+    const int fd = file_open(view->dirfd, NAME_FLOOR, O_RDONLY, 0);
+    int rc;
+
+    *out = (struct floor_facts){0};
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return fd;
+    /* They are written in turn, but both may change between our two looks, each met half written. */
+    rc = floor_look(view, fd, out);
+    for (int i = 0; i < FLOOR_LOOKS && rc == SEGLOG_ECORRUPT; i++) {
+        clock_sleep_ns(FLOOR_LOOK_NS);
+        rc = floor_look(view, fd, out);
+    }
+    file_close(fd);
+    return rc;
 }
 
 int log_view_is_removed(const struct log_view *view, uint64_t number)
@@ -217,8 +256,12 @@ static enum boot_relation view_relation(const struct log_view *view, const struc
 }
 
 enum claim_verdict log_view_claim(const struct log_view *view, const struct segment *seg,
-                                  const struct word_facts *claim)
+                                  uint64_t offset, const struct word_facts *claim)
 {
+    struct mark_facts mark;
+
+    if (segment_mark(seg, &mark) == 0 && offset < mark.offset)
+        return CLAIM_ROT;
     switch (view_relation(view, seg)) {
     case BOOT_OTHER:
         return CLAIM_END;
@@ -239,5 +282,8 @@ enum bad_verdict log_view_bad(const struct log_view *view, const struct segment 
 
     if (segment_mark(seg, &mark) == 0 && offset < mark.offset)
         return BAD_DAMAGE;
+    /* As recovery has it: without `live` nothing proves who wrote what, and the log ends here. */
+    if (view->boot.known && !log_view_has_live(view))
+        return BAD_END;
     return view_relation(view, seg) == BOOT_SAME ? BAD_DAMAGE : BAD_END;
 }

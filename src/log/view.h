@@ -32,10 +32,14 @@ struct log_view {
 int log_view_open(const char *dir, bool force_fs, struct log_view *out);
 void log_view_close(struct log_view *view);
 
-/* Try again to map `live` and open `owners` if they were not there. */
+/* Try again to map `live` and open `owners` if they were not there. A `live` that was removed or
+ * replaced is let go: only for who holds no pointer into it. */
 void log_view_refresh(struct log_view *view);
 
-/* Is `live` of this boot, this log and this inode, and has its first opener finished? */
+/* Is `live` of this boot, this log and this inode? Whoever removed it took all proof along. */
+bool log_view_has_live(const struct log_view *view);
+
+/* The same, and has its first opener finished? Where the boot is not known: is somebody attached? */
 bool log_view_is_live(const struct log_view *view);
 
 /* Is any appending handle attached? Without proof of life to ask: false. */
@@ -56,9 +60,10 @@ enum claim_verdict {
     CLAIM_WAIT, /* its producer lives */
     CLAIM_DEAD, /* its producer is dead: void, step over */
     CLAIM_END,  /* a power cut left it: the log ends here until a recovery cuts it */
+    CLAIM_ROT,  /* below the durable mark all was resolved: no claim, but damage */
 };
 enum claim_verdict log_view_claim(const struct log_view *view, const struct segment *seg,
-                                  const struct word_facts *claim);
+                                  uint64_t offset, const struct word_facts *claim);
 
 enum bad_verdict {
     BAD_DAMAGE, /* it was good once: report the range and go on behind it */

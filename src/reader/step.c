@@ -160,6 +160,7 @@ static int step_bad(struct seglog_reader *r, struct scan *scan)
         rc = held_look_sealed(r, held, r->place.at);
         if (rc != 0)
             return rc == 1 ? 0 : held_failed(r, rc);
+        log_view_refresh(&r->view);
         if (log_view_bad(&r->view, held->seg, r->place.at) == BAD_END)
             return reader_blocked(r, BLOCK_OTHER);
     }
@@ -230,7 +231,6 @@ static int step_claim(struct seglog_reader *r, struct scan *behind, const struct
     struct held *held = r->place.held;
     const bool is_new = r->probed_held != held || r->probed_at != frame->offset;
     enum claim_verdict verdict;
-    struct mark_facts mark;
     int rc;
 
     if (held->sealed) {
@@ -245,13 +245,13 @@ static int step_claim(struct seglog_reader *r, struct scan *behind, const struct
         return reader_blocked(r, BLOCK_CLAIM);
     /* Without `owners` nobody could be proved alive: they may have come after we opened. */
     log_view_refresh(&r->view);
-    verdict = log_view_claim(&r->view, held->seg, &frame->facts);
+    verdict = log_view_claim(&r->view, held->seg, r->place.at, &frame->facts);
     if (verdict == CLAIM_WAIT)
         return reader_blocked(r, BLOCK_CLAIM);
     rc = held_look_sealed(r, held, r->place.at);
     if (rc != 0)
         return rc == 1 ? 0 : held_failed(r, rc);
-    if (verdict == CLAIM_END && segment_mark(held->seg, &mark) == 0 && r->place.at < mark.offset) {
+    if (verdict == CLAIM_ROT) {
         behind->at = r->place.at;
         behind->seq_rel = r->place.seq_rel;
         behind->why = "an open claim where frames were durable";

@@ -19,7 +19,8 @@
 #define SLICE_CLAIM_NS  UINT64_C(20000000) /* a dead owner is noticed by asking */
 #define SLICE_BLIND_NS  UINT64_C(5000000)  /* where the kernel has no barrier for us */
 #define SLICE_MIN_NS    UINT64_C(1000000)
-#define SLICE_SHARED_NS UINT64_C(5000000) /* where we cannot say that we sleep */
+#define SLICE_LIVE_NS   UINT64_C(1000000000) /* somebody may have put another `live` in its place */
+#define SLICE_SHARED_NS UINT64_C(5000000)    /* where we cannot say that we sleep */
 
 struct waiting {
     uint64_t deadline_ns;
@@ -74,12 +75,12 @@ static int sleep_until(const _Atomic uint32_t *word, uint32_t seen, uint64_t unt
     return rc == -ETIMEDOUT && until < deadline ? 0 : rc;
 }
 
-/* Appenders will wake us: no timer unless something else than an append may end this. */
+/* Appenders will wake us, unless something else than an append may end this. */
 static int sleep_registered(struct seglog_reader *r, const struct waiting *w)
 {
     struct live_file *live = r->view.live;
     const uint32_t seen = atomic_load_explicit(&live->wake, memory_order_acquire);
-    uint64_t until = w->deadline_ns;
+    uint64_t until = earlier(w->deadline_ns, time_after(clock_monotonic_ns(), SLICE_LIVE_NS));
 
     /* ORDER sleep.announce <-> sleep.check (log/order.h): an appender, after it has published.
      * Without the barrier, what appenders that rely on it publish now may be missed. */

@@ -160,6 +160,28 @@ int scan_next(struct scan *scan, struct scan_frame *out)
     return 1;
 }
 
+/*
+ * Does the first word of a frame with a bad header still tell its length? Only if what it leads to is
+ * beyond doubt and has a check of its own, or is the end of all frames. Then void numbers behind it
+ * are not counted as lost. (Data behind it says its own number: the search finds it as well.)
+ */
+static bool scan_knows_span(struct scan *scan)
+{
+    const struct frame_space *space = &scan->src->seg->facts.space;
+    struct word_facts facts;
+    uint64_t word, next;
+
+    if (scan_word(scan, scan->at, &word) < 0 || word_decode(space, scan->at, word, &facts) < 0 ||
+        facts.state != WORD_DATA)
+        return false;
+    next = scan->at + facts.span;
+    scan->bad_span = facts.span;
+    if (next >= scan->end)
+        return next == scan->end;
+    return scan_word(scan, next, &word) == 0 && word_decode(space, next, word, &facts) == 0 &&
+           (facts.state == WORD_ABORTED || facts.state == WORD_PAD || facts.state == WORD_ROLL);
+}
+
 int scan_resync(struct scan *scan, uint64_t *lost)
 {
     const struct frame_space *space = &scan->src->seg->facts.space;
@@ -167,12 +189,14 @@ int scan_resync(struct scan *scan, uint64_t *lost)
     uint64_t at = scan->at + FRAME_ALIGN;
 
     scan->bad_from = 0;
-    if (scan->bad_span != 0) { /* only the payload is bad: its extent is known */
+    if (scan->bad_span != 0 || scan_knows_span(scan)) {
         scan->at += scan->bad_span;
         scan->seq_rel += 1;
+        scan->bad_span = 0;
         *lost = 1;
         return 1;
     }
+    scan->bad_span = 0;
     for (; at < scan->end && at <= space->frames_end - FRAME_ALIGN; at += FRAME_ALIGN) {
         const uint8_t *bytes;
         struct word_facts facts;

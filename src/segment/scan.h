@@ -32,7 +32,8 @@ struct scan {
     uint64_t seq_rel; /* of the next frame */
     uint64_t end;     /* stop here: footer's frames_end, GATED's published, or the region's end */
     bool check_payload;
-    uint64_t bad_span; /* after SEGLOG_ECORRUPT: the bad frame's length, 0: not known */
+    uint64_t
+        bad_span; /* after SEGLOG_ECORRUPT: the bad frame's length, if only its payload is bad */
     uint64_t bad_from; /* after scan_resync() failed: where it began, should it be called again */
     const char *why;   /* after SEGLOG_ECORRUPT */
 };

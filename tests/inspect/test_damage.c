@@ -86,6 +86,7 @@ Test(damage, void_numbers_behind_it_are_not_lost)
     struct build_segment more;
     uint64_t at;
 
+    build_log_live(&log_);
     build_roll(&seg[2]);
     build_seal(&seg[2], &seg[1]);
     build_begin(&log_, &seg[2], &more);
@@ -108,6 +109,7 @@ Test(damage, each_place_is_told)
 {
     struct collected c;
 
+    build_log_live(&log_);
     build_damage(&seg[0], offset[2] + 20);
     build_damage(&seg[0], offset[5] + 40);
     build_damage(&seg[1], offset[11] + 5);
@@ -142,6 +144,7 @@ Test(damage, a_frame_exchanged_for_a_good_one)
 
 Test(damage, in_the_active_segment_of_this_boot)
 {
+    build_log_live(&log_);
     build_damage(&seg[2], offset[24] + 40);
     expect_one(log_.dir, 2, offset[24], 24, 24, SEGLOG_ECORRUPT);
     cr_assert_eq(collect(log_.dir, 0).report.torn_tail, 0);
@@ -149,12 +152,14 @@ Test(damage, in_the_active_segment_of_this_boot)
 
 Test(damage, zeros_in_the_active_segment_of_this_boot)
 {
+    build_log_live(&log_);
     memset(seg[2].seg->base + offset[24], 0, 3 * 64);
     expect_one(log_.dir, 2, offset[24], 24, 26, SEGLOG_ECORRUPT);
 }
 
 Test(damage, the_end_of_the_active_segment)
 {
+    build_log_live(&log_);
     word_store(&segment_tail(seg[2].seg)->tail, tail_word(10, seg[2].at), memory_order_relaxed);
     build_damage(&seg[2], offset[29] + 16);
     expect_one(log_.dir, 2, offset[29], 29, 29, SEGLOG_ECORRUPT);

@@ -334,3 +334,25 @@ Test(info, what_is_no_log_is_refused)
     cr_assert_status(seglog_info_read(dir, &info), -ENOENT);
     tmpdir_remove(dir);
 }
+
+Test(info, what_recoveries_set_aside_is_counted_and_no_part_of_it)
+{
+    static const char *const names[] = {
+        "0000000000000001.aside-0-0", "0000000000000001.aside-12-999", /* two that count */
+        "0000000000000001.aside-0", "1.aside-0-0", "0000000000000001.aside-0-0x"};
+    struct build_segment seg;
+    struct build_log log;
+    struct seglog_info info;
+
+    build_log_make(&log);
+    build_begin(&log, NULL, &seg);
+    build_records(&seg, 3);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        file_close(file_create(log.dirfd, names[i], 0600));
+    cr_assert_ok(seglog_info_read(log.dir, &info));
+    cr_assert_eq(info.files_aside, 2);
+    cr_assert_eq(info.records, 3);
+    seglog_info_free(&info);
+    build_close(&seg);
+    build_log_remove(&log);
+}

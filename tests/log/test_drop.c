@@ -6,6 +6,9 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 /* Append, roll and seal until so many segments are behind us; all but two are removed. */
 static void move_on(struct seglog_log *log, struct seglog_appender *ap, unsigned segments)
@@ -203,4 +206,48 @@ Test(drop, killed_before_any_step_leaves_a_log_without_a_hole)
     }
     tmpdir_remove(dir);
     tmpdir_remove(from);
+}
+
+/* ---- a floor that moves while it is read ------------------------------------------------------ */
+
+/* What happens while somebody sleeps before looking again. */
+static struct {
+    int fd; /* 0: nothing */
+    struct floor_slot slots[2];
+    unsigned sleeps;
+} meanwhile;
+
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left)
+{
+    meanwhile.sleeps++;
+    if (meanwhile.fd > 0 && meanwhile.sleeps == 2)
+        cr_assert_ok(file_pwrite(meanwhile.fd, meanwhile.slots, sizeof(meanwhile.slots), 0));
+    return syscall(SYS_clock_nanosleep, clock, flags, time, left) < 0 ? errno : 0;
+}
+
+Test(drop, a_floor_met_half_written_is_looked_at_again)
+{
+    struct floor_slot torn[2];
+    struct floor_facts floor;
+    struct build_log log;
+    struct log_view view;
+
+    build_log_make(&log);
+    build_log_floor(&log, 7, 70);
+    cr_assert_ok(log_view_open(log.dir, false, &view));
+    meanwhile.fd = file_open(log.dirfd, NAME_FLOOR, O_RDWR, 0);
+    cr_assert_ok(meanwhile.fd);
+    cr_assert_ok(file_pread(meanwhile.fd, meanwhile.slots, sizeof(meanwhile.slots), 0));
+    memset(torn, 0x5a, sizeof(torn));
+    cr_assert_ok(file_pwrite(meanwhile.fd, torn, sizeof(torn), 0));
+    meanwhile.sleeps = 0;
+    cr_assert_ok(log_view_floor(&view, &floor));
+    cr_assert_eq(floor.number, 7);
+    /* One that stays so is damaged. */
+    cr_assert_ok(file_pwrite(meanwhile.fd, torn, sizeof(torn), 0));
+    cr_assert_status(log_view_floor(&view, &floor), SEGLOG_ECORRUPT);
+    file_close(meanwhile.fd);
+    meanwhile.fd = 0;
+    log_view_close(&view);
+    build_log_remove(&log);
 }

@@ -5,6 +5,7 @@
 #include "log/logs.h"
 
 #include "log/order.h"
+#include "log/steps.h"
 
 #include <unistd.h>
 
@@ -457,6 +458,48 @@ Test(recover, a_copy_ends_at_its_first_bad_frame)
     t = tally_dir(copy, false);
     cr_assert_eq(t.torn, 1);
     cr_assert_eq(t.next_seq, 64);
+    tmpdir_remove(copy);
+    tmpdir_remove(dir);
+}
+
+/* What is sealed in a copy was synced elsewhere: it is synced here before it is called durable. */
+Test(recover, a_copy_is_synced_before_it_is_called_durable)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_SEALED), *copy;
+    struct seglog_log *log;
+    uint64_t durable;
+
+    for (int i = 0; i < 3; i++) {
+        log_append_alone(dir, 100);
+        log = log_attach(dir);
+        cr_assert_eq(seglog_log_seal(log, PATIENCE), 1);
+        cr_assert_ok(seglog_log_close(log));
+    }
+    log_append_alone(dir, 50);
+
+    copy = log_copy(dir);
+    atomic_store(&steps.fail_errno, EIO);
+    atomic_store(&steps.skip, 1); /* not the first one only */
+    atomic_store(&steps.fail, STEP_SYNC);
+    cr_assert_status(seglog_log_open(copy, NULL, &log), -EIO);
+    atomic_store(&steps.fail, STEP_NONE);
+    cr_assert_status(seglog_log_open(copy, NULL, &log), SEGLOG_EPOISONED);
+    tmpdir_remove(copy);
+
+    copy = log_copy(dir);
+    for (int i = 0; i < 2; i++) { /* the second time `live` knows */
+        log = log_attach(copy);
+        cr_assert_ok(seglog_log_progress(log, &durable, NULL));
+        cr_assert_eq(durable, 300, "%llu", (unsigned long long)durable);
+        cr_assert_ok(seglog_log_close(log));
+        atomic_store(&steps.fail, STEP_SYNC);
+    }
+    atomic_store(&steps.fail, STEP_NONE);
+    log = log_attach(copy);
+    cr_assert_eq(seglog_log_seal(log, PATIENCE), 1);
+    cr_assert_ok(seglog_log_progress(log, &durable, NULL));
+    cr_assert_eq(durable, 350);
+    cr_assert_ok(seglog_log_close(log));
     tmpdir_remove(copy);
     tmpdir_remove(dir);
 }

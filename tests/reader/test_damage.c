@@ -2,6 +2,7 @@
  * Damage: reported once with the exact numbers that are lost, and the rest is served.
  */
 #include "reading.h"
+#include "sys/clock.h"
 
 #include <unistd.h>
 
@@ -15,6 +16,7 @@ struct pair {
 static void pair_make(struct pair *p, bool sealed)
 {
     build_log_make(&p->log);
+    build_log_live(&p->log);
     build_begin(&p->log, NULL, &p->a);
     for (int i = 0; i < 100; i++) {
         p->at[i] = p->a.at;
@@ -151,6 +153,7 @@ Test(damage, at_the_live_end_it_is_said_once_and_the_reader_goes_on_when_more_co
     uint64_t at;
 
     build_log_make(&log);
+    build_log_live(&log);
     build_begin(&log, NULL, &seg);
     build_records(&seg, 3);
     at = seg.at;
@@ -416,4 +419,94 @@ Test(damage, scribbled_segments_neither_hang_nor_lie)
         read_whatever(&p, SEGLOG_READER_COPY);
         pair_remove(&p);
     }
+}
+
+/* ---- what is no loss, and what is no claim ---------------------------------------------------- */
+
+Test(damage, void_numbers_behind_a_bad_header_are_not_lost)
+{
+    static const uint32_t flags[] = {0, SEGLOG_READER_COPY};
+
+    for (int sealed = 0; sealed < 2; sealed++) {
+        for (size_t i = 0; i < 2; i++) {
+            struct build_segment seg;
+            struct build_log log;
+            struct seglog_reader *reader;
+            uint64_t at;
+
+            build_log_make(&log);
+            build_log_live(&log);
+            build_begin(&log, NULL, &seg);
+            build_records(&seg, 3);
+            at = build_record(&seg, "3", 3, 3);
+            build_abort(&seg, 4, 160);
+            build_records(&seg, 2);
+            if (sealed) {
+                build_roll(&seg);
+                build_seal(&seg, NULL);
+            }
+            build_damage(&seg, at + 12);
+            reader = reader_on(&log, flags[i]);
+            expect_all(reader, 0, 3);
+            expect_damage(reader, SEGLOG_ECORRUPT, 0, 3, 3);
+            expect_all(reader, 8, 10);
+            expect_end(reader);
+            seglog_reader_close(reader);
+            build_close(&seg);
+            build_log_remove(&log);
+        }
+    }
+}
+
+/* Whoever took `live` away took the proof along: a recovery would cut here, so the log ends here. */
+Test(damage, without_live_a_bad_frame_is_the_end)
+{
+    struct build_segment seg;
+    struct build_log log;
+    struct seglog_reader *reader;
+    uint64_t at;
+
+    build_log_make(&log);
+    build_begin(&log, NULL, &seg);
+    build_records(&seg, 3);
+    at = seg.at;
+    build_records(&seg, 2);
+    build_damage(&seg, at + 12);
+    reader = reader_on(&log, 0);
+    expect_all(reader, 0, 3);
+    expect_end(reader);
+    build_log_live(&log); /* as if it had never gone */
+    clock_sleep_ns(20000000);
+    expect_damage(reader, SEGLOG_ECORRUPT, 0, 3, 3);
+    expect_next(reader, 4);
+    seglog_reader_close(reader);
+    build_close(&seg);
+    build_log_remove(&log);
+}
+
+/* Below the durable mark nothing was open: a word that says so lies, whoever it names. */
+Test(damage, a_claim_below_the_mark_is_none)
+{
+    struct build_segment seg;
+    struct build_log log;
+    struct seglog_reader *reader;
+    uint64_t at;
+
+    build_log_make(&log);
+    build_log_live(&log);
+    build_log_slot(&log, 3, 7);
+    build_begin(&log, NULL, &seg);
+    build_records(&seg, 3);
+    at = build_claim(&seg, 3, 7, 1, 64);
+    build_records(&seg, 3);
+    build_mark(&seg);
+    reader = reader_on(&log, 0);
+    expect_all(reader, 0, 3);
+    expect_damage(reader, SEGLOG_ECORRUPT, 0, 3, 3);
+    expect_all(reader, 4, 7);
+    cr_assert_eq(word_load(&segment_frame(seg.seg, at)->word, memory_order_relaxed),
+                 word_claimed(3, 7, 1, 64), "the evidence is gone");
+    seglog_reader_close(reader);
+    build_close(&seg);
+    build_log_remove(&log);
 }

@@ -333,3 +333,46 @@ Test(wait, a_producer_killed_with_a_claim_open_is_passed_in_time)
     seglog_reader_close(reader);
     writer_close(&w);
 }
+
+struct replacer {
+    struct seglog_reader *reader;
+    int rc;
+};
+
+static void *wait_long(void *context)
+{
+    struct replacer *r = context;
+
+    r->rc = seglog_reader_wait(r->reader, UINT64_C(60000000000));
+    return NULL;
+}
+
+/* Somebody put another `live` in its place while we slept: whoever attaches now wakes the others. */
+Test(wait, a_sleeper_on_a_live_that_was_replaced_notices)
+{
+    struct writer w;
+    struct replacer r;
+    pthread_t thread;
+    const uint64_t start = clock_monotonic_ns();
+
+    writer_open(&w);
+    r.reader = waiter_open(w.dir, SEGLOG_WAIT_SLEEP, 0);
+    cr_assert(pthread_create(&thread, NULL, wait_long, &r) == 0);
+    clock_sleep_ns(50000000); /* it sleeps by now; if not, nothing is tried */
+    cr_assert_ok(seglog_appender_close(w.appender));
+    cr_assert_ok(seglog_log_close(w.log));
+    {
+        char *live = tmpdir_path(w.dir, "live");
+
+        cr_assert(unlink(live) == 0);
+        free(live);
+    }
+    cr_assert_ok(seglog_log_open(w.dir, NULL, &w.log));
+    cr_assert_ok(seglog_appender_open(w.log, NULL, &w.appender));
+    cr_assert_ok(seglog_appender_append(w.appender, "x", 1, NULL));
+    cr_assert(pthread_join(thread, NULL) == 0);
+    cr_assert_ok(r.rc);
+    cr_assert_lt(clock_monotonic_ns() - start, UINT64_C(50000000000), "only its time-out woke it");
+    seglog_reader_close(r.reader);
+    writer_close(&w);
+}
