@@ -44,6 +44,7 @@ struct log_sync {
     uint64_t marked_at; /* and its mark says so up to here */
     uint64_t mark_ns;   /* monotonic: when that was written */
     uint64_t whole_ns;  /* monotonic: when all of the file was synced */
+    unsigned alone;     /* rounds to come in which nobody is waited for */
 };
 
 /* A thread that is started when it is first needed, and ended with the handle. */

@@ -11,12 +11,16 @@
 #include "log/order.h"
 
 #include <errno.h>
+#include <sched.h>
 
 #include "sys/clock.h"
 #include "sys/map.h"
 
 #define WHOLE_NS UINT64_C(1000000000) /* how often the marks ride along */
 #define MARK_NS  UINT64_C(10000000)   /* how often one is written */
+
+#define GATHER_MAX   64 /* looks for others before a round */
+#define ALONE_ROUNDS 16 /* rounds without a look after one that found nobody */
 
 /* ---- how far the log is resolved ------------------------------------------------------------ */
 
@@ -147,7 +151,35 @@ static int sync_segment(struct seglog_log *log, struct log_sync *s, const struct
 /* The next segment becomes the one to be synced. */
 static void sync_step(struct log_sync *s, uint64_t number)
 {
-    *s = (struct log_sync){.next = number};
+    *s = (struct log_sync){.next = number, .alone = s->alone};
+}
+
+/*
+ * Let those who are about to publish do so before the sample is taken: who was released by the last
+ * round is on its way to the next record. One turn of the processor for each look that finds more;
+ * where that brings nobody (one appender alone), seldom at all.
+ */
+static int gather(struct seglog_log *log, struct log_sync *s, const struct segment *seg)
+{
+    int rolled = 0;
+    bool came = false;
+
+    if (s->alone > 0) {
+        s->alone--;
+        return 0;
+    }
+    for (int i = 0; i < GATHER_MAX && rolled == 0; i++) {
+        const uint64_t before = s->seq_rel;
+
+        sched_yield();
+        rolled = resolve(log, s, seg, false);
+        if (s->seq_rel == before)
+            break;
+        came = true;
+    }
+    if (!came)
+        s->alone = ALONE_ROUNDS;
+    return rolled;
 }
 
 /* Say what this round covers, so that those it comes too late for go into the other bed. */
@@ -170,6 +202,8 @@ static int round_segment(struct seglog_log *log, struct segment *seg, unsigned f
     if (rc < 0)
         return rc == -EAGAIN ? 0 : rc; /* a spare */
     rolled = resolve(log, s, seg, (flags & SYNC_REAP) != 0);
+    if (rolled == 0)
+        rolled = gather(log, s, seg);
     if (rolled < 0)
         return rolled;
     if (rolled == 1 && segment_footer(seg, &footer, NULL) == 0) { /* sealed by others */
