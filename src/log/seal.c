@@ -129,8 +129,13 @@ static uint64_t next_base(struct seglog_log *log, uint64_t number)
 /* Let the engine do it, and do what else there is to do meanwhile. */
 static int seal_run(struct seglog_log *log, struct seal_work *work)
 {
-    int rc = io_submit(log->io, &work->chain);
+    int rc;
 
+    if ((log->flags & SEGLOG_LOG_NO_HELPER) && io_engine_choice(log->io) == IO_THREADS) {
+        (void)io_run_here(log->io, &work->chain); /* who wants no thread gets none */
+        return 0;
+    }
+    rc = io_submit(log->io, &work->chain);
     while (rc == 0) {
         rc = io_wait_for(log->io, &work->chain, SEAL_LOOK_NS);
         if (rc == 0)

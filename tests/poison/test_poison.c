@@ -132,11 +132,12 @@ static char *log_make(uint32_t sync)
     return dir;
 }
 
-static void failing_step(uint32_t io, enum seal_step step, int error)
+static void failing_step(uint32_t io, uint32_t flags, enum seal_step step, int error)
 {
     const struct io_fault fault = {.kind = IO_ANY_KIND, .nth = step + 1u, .error = error};
-    const struct seglog_log_options options = {.flags = SEGLOG_LOG_NO_HELPER, .io = io};
-    char *dir = log_make(SEGLOG_SYNC_SEALED);
+    const struct seglog_log_options options = {.flags = flags, .io = io};
+    /* At this level no helper seals before we do. */
+    char *dir = log_make(SEGLOG_SYNC_NONE);
     struct witness w = {.dir = dir, .io = io, .records = 41};
     struct seglog_appender *ap;
     struct seglog_log *log;
@@ -168,17 +169,17 @@ static void failing_step(uint32_t io, enum seal_step step, int error)
     tmpdir_remove(dir);
 }
 
-static void failing_everywhere(uint32_t io)
+static void failing_everywhere(uint32_t io, uint32_t flags)
 {
     static const int errors[] = {-EIO, -ENOSPC, -EDQUOT};
 
     for (int step = 0; step < SEAL_STEPS; step++)
-        failing_step(io, (enum seal_step)step, errors[step % 3]);
-    failing_step(io, SEAL_SYNC_FOOTER, -EIO);
+        failing_step(io, flags, (enum seal_step)step, errors[step % 3]);
+    failing_step(io, flags, SEAL_SYNC_FOOTER, -EIO);
     /* Statuses that mean something else when they do not come from the disk. */
-    failing_step(io, SEAL_SYNC_FRAMES, -EBUSY);
-    failing_step(io, SEAL_SYNC_FRAMES, -EINVAL);
-    failing_step(io, SEAL_WRITE_FOOTER, -ETIMEDOUT);
+    failing_step(io, flags, SEAL_SYNC_FRAMES, -EBUSY);
+    failing_step(io, flags, SEAL_SYNC_FRAMES, -EINVAL);
+    failing_step(io, flags, SEAL_WRITE_FOOTER, -ETIMEDOUT);
 }
 
 static void need_uring(void)
@@ -193,12 +194,18 @@ static void need_uring(void)
 Test(poison, by_each_step_of_a_seal_through_io_uring, .timeout = 120)
 {
     need_uring();
-    failing_everywhere(SEGLOG_IO_URING);
+    failing_everywhere(SEGLOG_IO_URING, 0);
 }
 
 Test(poison, by_each_step_of_a_seal_through_threads, .timeout = 120)
 {
-    failing_everywhere(SEGLOG_IO_THREADS);
+    failing_everywhere(SEGLOG_IO_THREADS, 0);
+}
+
+/* Without a helper and without io_uring the caller does it. */
+Test(poison, by_each_step_of_a_seal_in_the_callers_thread, .timeout = 120)
+{
+    failing_everywhere(SEGLOG_IO_THREADS, SEGLOG_LOG_NO_HELPER);
 }
 
 /* ---- what does not poison ---------------------------------------------------------------------- */
@@ -206,7 +213,7 @@ Test(poison, by_each_step_of_a_seal_through_threads, .timeout = 120)
 static void harmless_step(uint32_t io, enum seal_step step, int error)
 {
     const struct io_fault fault = {.kind = IO_ANY_KIND, .nth = step + 1u, .error = error};
-    const struct seglog_log_options options = {.flags = SEGLOG_LOG_NO_HELPER, .io = io};
+    const struct seglog_log_options options = {.io = io};
     char *dir = log_make(SEGLOG_SYNC_NONE);
     struct seglog_appender *ap;
     struct seglog_log *log;
