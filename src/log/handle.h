@@ -104,8 +104,9 @@ struct seglog_log {
     pthread_mutex_t pace_lock; /* all below */
     pthread_cond_t pace_stop;
     struct log_thread pacer, watcher;
-    uint64_t pace_ns; /* the shortest interval asked for */
-    int durable_fd;   /* -1: nobody asked */
+    uint64_t pace_ns;      /* the shortest interval asked for */
+    int durable_fd;        /* -1: nobody asked */
+    uint64_t durable_told; /* the durable number when that was */
     bool pace_stops;
     void (*notify)(void *context, const struct seglog_event *event);
     void *notify_context;

@@ -146,7 +146,7 @@ static void *watcher_main(void *arg)
 {
     struct seglog_log *log = arg;
     struct live_file *live = log->view.live;
-    uint64_t told = word_load(&live->durable_seq, memory_order_seq_cst);
+    uint64_t told = log->durable_told;
 
     for (;;) {
         const uint32_t seen = atomic_load_explicit(&live->durable_wake, memory_order_acquire);
@@ -179,6 +179,8 @@ int seglog_log_durable_fd(struct seglog_log *log)
     if (rc == 0 && !log->watcher.runs) {
         /* ORDER durable.watch <-> durable.raise: counted before the thread looks at the number. */
         atomic_fetch_add_explicit(&log->view.live->durable_watchers, 1, memory_order_seq_cst);
+        /* Looked at here and not in the thread: what grows before it runs must be told, too. */
+        log->durable_told = word_load(&log->view.live->durable_seq, memory_order_seq_cst);
         rc = thread_start(&log->watcher, watcher_main, log);
         if (rc < 0)
             atomic_fetch_sub_explicit(&log->view.live->durable_watchers, 1, memory_order_seq_cst);
