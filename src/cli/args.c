@@ -209,3 +209,15 @@ int args_no_place(const struct cli *cli, const char *name)
     fail_usage(cli, name, "which one? It is missing");
     return ARGS_SAID;
 }
+
+error_t args_parse_dir(const struct cli *cli, const char **dir, int key, const char *arg)
+{
+    switch (key) {
+    case ARGP_KEY_ARG:
+        return args_take_place(cli, dir, arg);
+    case ARGP_KEY_END:
+        return *dir ? 0 : args_no_place(cli, "DIR");
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}

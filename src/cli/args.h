@@ -37,6 +37,9 @@ int args_check(const struct cli *cli, const char *option, const char *value, con
 /* Say that a place is missing. returns ARGS_SAID */
 int args_no_place(const struct cli *cli, const char *name);
 
+/* The end of a parser whose one argument is a log: what is no option of its own. */
+error_t args_parse_dir(const struct cli *cli, const char **dir, int key, const char *arg);
+
 /* The text of --version; the library's own version is named when it is another. */
 void args_print_version(void);
 

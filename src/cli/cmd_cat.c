@@ -22,21 +22,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'f':
         select_format(sel, arg);
         return 0;
-    case ARGP_KEY_ARG:
-        return args_take_place(sel->cli, &sel->dir, arg);
-    case ARGP_KEY_END:
-        return sel->dir ? 0 : args_no_place(sel->cli, "DIR");
     default:
-        return ARGP_ERR_UNKNOWN;
+        return args_parse_dir(sel->cli, &sel->dir, key, arg);
     }
 }
-
-static const struct argp_child children[] = {{.argp = &select_argp}, {0}};
 
 static const struct argp argp = {
     .options = options,
     .parser = parse,
-    .children = children,
+    .children = select_children,
     .args_doc = "DIR",
     .doc = "Print the records of a log."
            "\v"
@@ -56,11 +50,5 @@ static const struct argp argp = {
 
 int cmd_cat(struct cli *cli, int argc, char **argv)
 {
-    struct selection sel = {.cli = cli};
-    int rc = args_parse(cli, &argp, argc, argv, &sel);
-
-    if (rc == ARGS_RUN)
-        rc = scan_cat(&sel);
-    select_free(&sel);
-    return rc;
+    return select_run(cli, &argp, argc, argv, scan_cat);
 }

@@ -61,12 +61,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_FORCE:
         log->flags |= SEGLOG_LOG_FORCE_FS;
         return 0;
-    case ARGP_KEY_ARG:
-        return args_take_place(cli, &create->dir, arg);
-    case ARGP_KEY_END:
-        return create->dir ? 0 : args_no_place(cli, "DIR");
     default:
-        return ARGP_ERR_UNKNOWN;
+        return args_parse_dir(cli, &create->dir, key, arg);
     }
 }
 

@@ -36,12 +36,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_JSON:
         args->json = true;
         return 0;
-    case ARGP_KEY_ARG:
-        return args_take_place(args->cli, &args->dir, arg);
-    case ARGP_KEY_END:
-        return args->dir ? 0 : args_no_place(args->cli, "DIR");
     default:
-        return ARGP_ERR_UNKNOWN;
+        return args_parse_dir(args->cli, &args->dir, key, arg);
     }
 }
 

@@ -28,25 +28,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_CURSOR:
         fail_later(sel->cli, "--cursor");
         return ARGS_SAID;
-    case ARGP_KEY_ARG:
-        return args_take_place(sel->cli, &sel->dir, arg);
     case ARGP_KEY_END:
         if (sel->follow && sel->reverse) {
             fail_usage(sel->cli, "--reverse", "what is to come cannot be followed backward");
             return ARGS_SAID;
         }
-        return sel->dir ? 0 : args_no_place(sel->cli, "DIR");
+        break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        break;
     }
+    return args_parse_dir(sel->cli, &sel->dir, key, arg);
 }
-
-static const struct argp_child children[] = {{.argp = &select_argp}, {0}};
 
 static const struct argp argp = {
     .options = options,
     .parser = parse,
-    .children = children,
+    .children = select_children,
     .args_doc = "DIR",
     .doc = "Print the last 10 records of a log, and follow it with -f."
            "\v"
@@ -65,11 +62,5 @@ static const struct argp argp = {
 
 int cmd_tail(struct cli *cli, int argc, char **argv)
 {
-    struct selection sel = {.cli = cli};
-    int rc = args_parse(cli, &argp, argc, argv, &sel);
-
-    if (rc == ARGS_RUN)
-        rc = scan_tail(&sel);
-    select_free(&sel);
-    return rc;
+    return select_run(cli, &argp, argc, argv, scan_tail);
 }

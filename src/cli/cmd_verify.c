@@ -42,12 +42,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_FAST:
         verify->fast = true;
         return 0;
-    case ARGP_KEY_ARG:
-        return args_take_place(verify->cli, &verify->dir, arg);
-    case ARGP_KEY_END:
-        return verify->dir ? 0 : args_no_place(verify->cli, "DIR");
     default:
-        return ARGP_ERR_UNKNOWN;
+        return args_parse_dir(verify->cli, &verify->dir, key, arg);
     }
 }
 

@@ -123,7 +123,9 @@ static error_t select_parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-const struct argp select_argp = {.options = select_options, .parser = select_parse};
+static const struct argp select_argp = {.options = select_options, .parser = select_parse};
+
+const struct argp_child select_children[] = {{.argp = &select_argp}, {0}};
 
 bool select_matches(const struct selection *sel, const struct seglog_view *view)
 {
@@ -136,9 +138,21 @@ bool select_matches(const struct selection *sel, const struct seglog_view *view)
     return regexec(&sel->regex, view->len ? view->data : "", 1, &range, REG_STARTEND) == 0;
 }
 
-void select_free(struct selection *sel)
+static void select_free(struct selection *sel)
 {
     if (sel->grep && !sel->grep_plain)
         regfree(&sel->regex);
     sel->grep = NULL;
+}
+
+int select_run(struct cli *cli, const struct argp *argp, int argc, char **argv,
+               int (*scan)(const struct selection *sel))
+{
+    struct selection sel = {.cli = cli};
+    int rc = args_parse(cli, argp, argc, argv, &sel);
+
+    if (rc == ARGS_RUN)
+        rc = scan(&sel);
+    select_free(&sel);
+    return rc;
 }

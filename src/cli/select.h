@@ -32,15 +32,17 @@ struct selection {
     const char *format;
 };
 
-/* To be a child of the command's argp, with a struct selection (its cli set) as input. */
-extern const struct argp select_argp;
+/* The children of the command's argp; they get what its parser has at ARGP_KEY_INIT as input. */
+extern const struct argp_child select_children[];
+
+/* Run a command: parse its arguments into a selection, scan. returns an exit status */
+int select_run(struct cli *cli, const struct argp *argp, int argc, char **argv,
+               int (*scan)(const struct selection *sel));
 
 /* -f FORMAT of `cat`. */
 void select_format(struct selection *sel, const char *format);
 
 /* true: the payload matches --grep, or there is none. */
 bool select_matches(const struct selection *sel, const struct seglog_view *view);
-
-void select_free(struct selection *sel);
 
 #endif

@@ -47,14 +47,12 @@ static bool has_settings(int dirfd)
     return fd != -ENOENT;
 }
 
-static int not_temporary(void *context, const char *name)
+static int fill_settings(const void *page, int fd)
 {
-    const size_t n = strlen(name);
+    const int rc = file_pwrite(fd, page, sizeof(struct settings_page), 0);
 
-    (void)context;
-    if ((n > 4 && strcmp(name + n - 4, ".tmp") == 0) || strcmp(name, "lost+found") == 0)
-        return 0;
-    return -ENOTEMPTY;
+    /* C1: a temporary file in a directory that is otherwise empty: no log. */
+    return rc < 0 ? rc : file_sync(fd);
 }
 
 static int create_settings(int dirfd, const struct seglog_log_options *o)
@@ -67,35 +65,19 @@ static int create_settings(int dirfd, const struct seglog_log_options *o)
         .discipline = DISCIPLINE_MAPPED,
     };
     struct settings_page page;
-    char temp[64];
-    uint64_t nonce;
-    int fd, rc;
+    int rc;
 
     if (facts.sync == SEGLOG_SYNC_INTERVAL)
         facts.sync_interval_ns =
             o->sync_interval_ns ? o->sync_interval_ns : SEGLOG_SYNC_INTERVAL_DEFAULT;
     rc = random_bytes(facts.uuid, sizeof(facts.uuid));
-    if (rc == 0)
-        rc = random_bytes(&nonce, sizeof(nonce));
     if (rc < 0)
         return rc;
     settings_encode(&page, &facts);
-    snprintf(temp, sizeof(temp), NAME_SETTINGS "-%016llx.tmp", (unsigned long long)nonce);
-    fd = file_create(dirfd, temp, (mode_t)facts.mode);
-    if (fd < 0)
-        return fd;
-    /* C1: a temporary file in a directory that is otherwise empty: no log. */
-    rc = file_pwrite(fd, &page, sizeof(page), 0);
-    if (rc == 0)
-        rc = file_sync(fd);
-    file_close(fd);
-    if (rc == 0)
-        rc = file_rename_new(dirfd, temp, NAME_SETTINGS);
+    rc = file_make_whole(dirfd, NAME_SETTINGS, (mode_t)facts.mode, fill_settings, &page);
     /* C2: a log, though a power cut may still take the name. */
     if (rc == -ENOENT && has_settings(dirfd))
         rc = -EEXIST; /* others were faster, and have swept away what looked left over */
-    if (rc < 0)
-        file_unlink(dirfd, temp);
     return rc < 0 ? rc : dir_sync(dirfd);
 }
 
@@ -138,7 +120,9 @@ int seglog_log_create(const char *dir, const struct seglog_log_options *options)
     if (rc == 0 && made && fchmod(dirfd, mode) < 0)
         rc = -errno;
     if (rc == 0)
-        rc = dir_each(dirfd, not_temporary, NULL);
+        rc = log_dir_is_empty(dirfd);
+    if (rc >= 0)
+        rc = rc == 1 ? 0 : -ENOTEMPTY;
     if (rc == -ENOTEMPTY && has_settings(dirfd))
         rc = -EEXIST;
     /* All that can be wanting is had before the log is one. */

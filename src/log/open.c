@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -23,35 +22,25 @@
 
 /* ---- the two files that carry no records ---------------------------------------------------- */
 
+static int fill_with_zeros(const void *size, int fd)
+{
+    return file_reserve(fd, *(const uint64_t *)size);
+}
+
 static int ensure_file_once(const struct log_view *view, const char *name, uint64_t size)
 {
-    char temp[64];
-    uint64_t nonce;
-    int fd = file_open(view->dirfd, name, O_RDONLY, 0);
+    const int fd = file_open(view->dirfd, name, O_RDONLY, 0);
+    struct file_facts facts;
     int rc;
 
     if (fd >= 0) {
-        struct file_facts facts;
-
         rc = file_facts(fd, &facts);
         file_close(fd);
         return rc < 0 ? rc : facts.size == size ? 0 : SEGLOG_ECORRUPT;
     }
     if (fd != -ENOENT)
         return fd;
-    rc = random_bytes(&nonce, sizeof(nonce));
-    if (rc < 0)
-        return rc;
-    snprintf(temp, sizeof(temp), "%s-%016llx.tmp", name, (unsigned long long)nonce);
-    fd = file_create(view->dirfd, temp, (mode_t)view->settings.mode);
-    if (fd < 0)
-        return fd;
-    rc = file_reserve(fd, size);
-    file_close(fd);
-    if (rc == 0)
-        rc = file_rename_new(view->dirfd, temp, name);
-    if (rc < 0)
-        file_unlink(view->dirfd, temp);
+    rc = file_make_whole(view->dirfd, name, (mode_t)view->settings.mode, fill_with_zeros, &size);
     return rc == -EEXIST ? 0 : rc;
 }
 

@@ -27,14 +27,21 @@ static int any_name(void *context, const char *name)
     return 1;
 }
 
-/* No settings: an empty directory is "no log yet", another one is not ours. */
-static int view_missing(int dirfd)
+int log_dir_is_empty(int dirfd)
 {
     const int rc = dir_each(dirfd, any_name, NULL);
 
+    return rc < 0 ? rc : rc == 0;
+}
+
+/* No settings: an empty directory is "no log yet", another one is not ours. */
+static int view_missing(int dirfd)
+{
+    const int rc = log_dir_is_empty(dirfd);
+
     if (rc < 0)
         return rc;
-    return rc == 0 ? -ENOENT : SEGLOG_ENOTLOG;
+    return rc == 1 ? -ENOENT : SEGLOG_ENOTLOG;
 }
 
 static int view_settings(struct log_view *view)

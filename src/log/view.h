@@ -32,6 +32,10 @@ struct log_view {
 int log_view_open(const char *dir, bool force_fs, struct log_view *out);
 void log_view_close(struct log_view *view);
 
+/* Is there nothing in a directory but what a creation that was cut short left, and the file system's
+ * own? 1, 0 or a status. */
+int log_dir_is_empty(int dirfd);
+
 /* Try again to map `live` and open `owners` if they were not there. A `live` that was removed or
  * replaced is let go: only for who holds no pointer into it. */
 void log_view_refresh(struct log_view *view);

@@ -11,10 +11,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "sys/clock.h"
 
 /* Below this, interruptions do not make a reservation ask for less at a time. */
 #define RESERVE_STEP_MIN (UINT64_C(64) << 10)
@@ -327,6 +330,29 @@ int file_rename_new(int dirfd, const char *from, const char *to)
     if (errno == EINVAL || errno == ENOSYS)
         return link_and_unlink(dirfd, from, to);
     return -errno;
+}
+
+int file_make_whole(int dirfd, const char *name, mode_t mode, int (*fill)(const void *what, int fd),
+                    const void *what)
+{
+    char temp[64];
+    uint64_t nonce;
+    int rc = random_bytes(&nonce, sizeof(nonce));
+    int fd;
+
+    if (rc < 0)
+        return rc;
+    snprintf(temp, sizeof(temp), "%s-%016" PRIx64 ".tmp", name, nonce);
+    fd = file_create(dirfd, temp, mode);
+    if (fd < 0)
+        return fd;
+    rc = fill(what, fd);
+    file_close(fd);
+    if (rc == 0)
+        rc = file_rename_new(dirfd, temp, name);
+    if (rc < 0)
+        file_unlink(dirfd, temp);
+    return rc;
 }
 
 int file_rename_over(int dirfd, const char *from, const char *to)

@@ -77,6 +77,14 @@ int file_facts(int fd, struct file_facts *out);
 /* Give a finished file its name; -EEXIST if the name is taken. Falls back to link and unlink. */
 int file_rename_new(int dirfd, const char *from, const char *to);
 
+/*
+ * Make a file whole under a temporary name, "NAME-<random>.tmp", and give it its name then: whoever
+ * looks finds all of it or nothing. `fill` is given the descriptor; what it fails with is the status.
+ * Nothing of a failure is left behind. -EEXIST if the name is taken
+ */
+int file_make_whole(int dirfd, const char *name, mode_t mode, int (*fill)(const void *what, int fd),
+                    const void *what);
+
 /* Rename over whatever is there. */
 int file_rename_over(int dirfd, const char *from, const char *to);
 

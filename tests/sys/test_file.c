@@ -317,3 +317,24 @@ Test(file, an_unknown_file_system_is_named_by_its_number_and_promises_nothing)
     cr_assert(!facts.reserves);
     file_close(fd);
 }
+
+/* ---- whole or not at all ---------------------------------------------------------------------- */
+
+static int fill_with(const void *text, int fd)
+{
+    return *(const char *)text ? file_pwrite(fd, text, strlen(text), 0) : -ENOSPC;
+}
+
+Test(file, is_made_whole_or_leaves_nothing)
+{
+    struct names names = {0};
+
+    cr_assert_status(file_make_whole(dir, "a", 0600, fill_with, ""), -ENOSPC);
+    cr_assert_status(dir_each(dir, count_name, &names), 0);
+    cr_assert_eq(names.count, 0);
+    cr_assert_ok(file_make_whole(dir, "a", 0600, fill_with, "here"));
+    cr_assert_status(file_make_whole(dir, "a", 0600, fill_with, "else"), -EEXIST);
+    cr_assert_status(dir_each(dir, count_name, &names), 0);
+    cr_assert_eq(names.count, 1);
+    assert_content("a", "here");
+}
