@@ -61,6 +61,9 @@ struct seglog_reader_options {
     uint32_t reserved;
 };
 
+/* Bits of seglog_view.flags. */
+#define SEGLOG_VIEW_REDELIVERED (1u << 0) /* a ring's message that was handed out before */
+
 /* One record, where it lies. */
 struct seglog_view {
     const void *data; /* len bytes; valid until seglog_reader_release() or close */
@@ -68,7 +71,7 @@ struct seglog_view {
     uint64_t seq;
     uint64_t time_ns;
     uint32_t tag;
-    uint32_t reserved;
+    uint32_t flags; /* SEGLOG_VIEW_*; 0 for records of a log */
 };
 
 /* What was found bad, and what is lost by it. */

@@ -1,5 +1,5 @@
 /*
- * seglog: memory-mapped event logs. This header includes all the others.
+ * seglog: memory-mapped event logs and rings. This header includes all the others.
  */
 #ifndef SEGLOG_SEGLOG_H
 #define SEGLOG_SEGLOG_H
@@ -9,6 +9,7 @@
 #include <seglog/log.h>
 #include <seglog/map.h>
 #include <seglog/reader.h>
+#include <seglog/ring.h>
 #include <seglog/status.h>
 
 /* The release, and the on-disk format that it writes. */

@@ -23,7 +23,7 @@ extern "C" {
 /* Failures of our own, all below -4095, the last errno the kernel can return. */
 enum seglog_status {
     SEGLOG_ECORRUPT = -5001,   /* stored or shared bytes fail a check; a report says where */
-    SEGLOG_ENOTLOG = -5002,    /* this directory or file is not a seglog log */
+    SEGLOG_ENOTLOG = -5002,    /* this directory or file is not a seglog log or ring */
     SEGLOG_EVERSION = -5003,   /* written by a newer format, or with a feature unknown here */
     SEGLOG_EENDIAN = -5004,    /* written with the other byte order */
     SEGLOG_EMISMATCH = -5005,  /* the settings asked for differ from those stored in the log */
@@ -37,6 +37,7 @@ enum seglog_status {
     SEGLOG_EREADONLY = -5013,  /* has a feature that allows reading only */
     SEGLOG_EMISSING = -5014,   /* a segment file that must exist is not there */
     SEGLOG_ETRUNCATED = -5015, /* somebody made the file shorter than what is mapped of it */
+    SEGLOG_ELAPPED = -5016,    /* messages of a ring gave way before this consumer had read them */
 };
 
 /*

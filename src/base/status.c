@@ -40,6 +40,7 @@ static const struct status_text status_table[] = {
     STATUS(SEGLOG_EREADONLY, "the log has a feature that allows reading only"),
     STATUS(SEGLOG_EMISSING, "a segment file is missing"),
     STATUS(SEGLOG_ETRUNCATED, "the file was made shorter than what is mapped of it"),
+    STATUS(SEGLOG_ELAPPED, "messages gave way before they were read"),
 };
 
 static const struct status_text *status_find(int status)

@@ -9,8 +9,14 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#define HUGETLBFS 0x958458f6u
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -21,6 +27,15 @@
 size_t map_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t map_page_size_of(int fd)
+{
+    struct statfs st;
+
+    if (fstatfs(fd, &st) == 0 && (uint32_t)st.f_type == HUGETLBFS)
+        return (size_t)st.f_bsize;
+    return map_page_size();
 }
 
 int map_file(int fd, uint64_t offset, size_t size, bool writable, void **out)
@@ -41,6 +56,41 @@ void map_drop(void *base, size_t size)
 {
     if (base)
         (void)munmap(base, size);
+}
+
+int map_file_twice(int fd, uint64_t offset, size_t size, size_t page, bool writable, void **out)
+{
+    const int prot = PROT_READ | (writable ? PROT_WRITE : 0);
+    uint8_t *raw, *base;
+    int rc;
+
+    if (offset > INT64_MAX || size > (SIZE_MAX - page) / 2)
+        return -EOVERFLOW;
+    /* Addresses first, so that nobody else's mapping comes between the two. */
+    raw =
+        mmap(NULL, 2 * size + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED)
+        return -errno;
+    base = raw + (page - (uintptr_t)raw % page) % page;
+    for (size_t i = 0; i < 2; i++) {
+        if (mmap(base + i * size, size, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) ==
+            MAP_FAILED) {
+            rc = -errno;
+            (void)munmap(raw, 2 * size + page);
+            return rc;
+        }
+    }
+    if (base > raw)
+        (void)munmap(raw, (size_t)(base - raw));
+    if (raw + page > base)
+        (void)munmap(base + 2 * size, (size_t)(raw + page - base));
+    *out = base;
+    return 0;
+}
+
+void map_prefault(void *base, size_t size)
+{
+    (void)madvise(base, size, MADV_POPULATE_READ);
 }
 
 /*

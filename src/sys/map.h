@@ -11,9 +11,22 @@
 /* The machine's page size, in bytes: mappings begin at multiples of it. */
 size_t map_page_size(void);
 
+/* The same for mappings of this file, whose pages may be huge ones. */
+size_t map_page_size_of(int fd);
+
 /* Map size bytes of fd, shared. *out is untouched on failure. */
 int map_file(int fd, uint64_t offset, size_t size, bool writable, void **out);
 void map_drop(void *base, size_t size);
+
+/*
+ * Map size bytes of fd twice in a row, so that what begins near the end of the first goes on into the
+ * second. page: the page size of the file's mappings, of which offset and size are multiples.
+ * map_drop(base, 2 * size) ends it.
+ */
+int map_file_twice(int fd, uint64_t offset, size_t size, size_t page, bool writable, void **out);
+
+/* Bring pages in for reading (MADV_POPULATE_READ). A hint: failures do not matter. */
+void map_prefault(void *base, size_t size);
 
 /* Fault pages in for writing (MADV_POPULATE_WRITE); touches them one by one where the kernel cannot.
  * Only for memory whose blocks are reserved. */

@@ -62,7 +62,7 @@ static void pending_register(void)
 
 /* Open and map, the descriptor in p. Under the mutex, so that no child sees it half done. */
 static int open_and_map(int dirfd, const char *name, int flags, struct owner_pending *p,
-                        void **page)
+                        void **page, size_t *size)
 {
     void *base;
     int rc;
@@ -70,12 +70,13 @@ static int open_and_map(int dirfd, const char *name, int flags, struct owner_pen
     p->fd = file_open(dirfd, name, flags, 0);
     if (p->fd < 0)
         return p->fd;
-    base = mmap(NULL, map_page_size(), PROT_NONE, MAP_SHARED, p->fd, 0);
+    *size = map_page_size_of(p->fd);
+    base = mmap(NULL, *size, PROT_NONE, MAP_SHARED, p->fd, 0);
     if (base == MAP_FAILED) {
         rc = -errno;
         goto fail_close;
     }
-    if (madvise(base, map_page_size(), MADV_DONTFORK) < 0) {
+    if (madvise(base, *size, MADV_DONTFORK) < 0) {
         rc = -errno;
         goto fail_unmap;
     }
@@ -85,7 +86,7 @@ static int open_and_map(int dirfd, const char *name, int flags, struct owner_pen
     return 0;
 
 fail_unmap:
-    (void)munmap(base, map_page_size());
+    (void)munmap(base, *size);
 fail_close:
     file_close(p->fd);
     return rc;
@@ -96,6 +97,7 @@ static int open_new(int dirfd, const char *name, int flags, struct owner *out)
     struct owner_pending *pending;
     const uint64_t *guard;
     void *page = NULL;
+    size_t size = 0;
     int rc;
 
     (void)pthread_once(&pending_once, pending_register);
@@ -111,12 +113,13 @@ static int open_new(int dirfd, const char *name, int flags, struct owner *out)
         goto fail_free;
     }
     (void)pthread_mutex_lock(&pending_mutex);
-    rc = open_and_map(dirfd, name, flags, pending, &page);
+    rc = open_and_map(dirfd, name, flags, pending, &page, &size);
     (void)pthread_mutex_unlock(&pending_mutex);
     if (rc < 0)
         goto fail_guard;
 
-    *out = (struct owner){.fd = pending->fd, .page = page, .guard = guard, .pending = pending};
+    *out = (struct owner){
+        .fd = pending->fd, .page = page, .page_size = size, .guard = guard, .pending = pending};
     return 0;
 
 fail_guard:
@@ -203,7 +206,7 @@ void owner_close(struct owner *owner)
     owner_settle(owner);
     /* In a child the mapping is not there, and the address may by now be something else's. */
     if (!is_child(owner))
-        (void)munmap(owner->page, map_page_size());
+        (void)munmap(owner->page, owner->page_size);
     fork_guard_free(owner->guard);
     *owner = OWNER_NONE;
 }

@@ -12,11 +12,13 @@
 #define SYS_OWNER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct owner {
     int fd;                /* >= 0 while more locks may be asked for; owner_settle() closes it */
     void *page;            /* the mapping that keeps the description; NULL: not open */
+    size_t page_size;      /* bytes of it */
     const uint64_t *guard; /* tells a forked child that the mapping is not there */
     struct owner_pending *pending; /* how a child made before owner_settle() loses the descriptor */
 };

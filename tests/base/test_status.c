@@ -13,6 +13,7 @@ static const int own[] = {
     SEGLOG_ECORRUPT, SEGLOG_ENOTLOG,   SEGLOG_EVERSION,  SEGLOG_EENDIAN,  SEGLOG_EMISMATCH,
     SEGLOG_ETRIMMED, SEGLOG_EREWOUND,  SEGLOG_EPOISONED, SEGLOG_EEVICTED, SEGLOG_EFORKED,
     SEGLOG_EFS,      SEGLOG_EVOLATILE, SEGLOG_EREADONLY, SEGLOG_EMISSING, SEGLOG_ETRUNCATED,
+    SEGLOG_ELAPPED,
 };
 #define OWN_COUNT (sizeof(own) / sizeof(own[0]))
 
@@ -63,7 +64,7 @@ Test(status, good_is_success)
 Test(status, the_rest_is_unknown)
 {
     const int unknown[] = {
-        -4095, -4096, -5000, SEGLOG_ETRUNCATED - 1, -6000, INT_MIN,
+        -4095, -4096, -5000, SEGLOG_ELAPPED - 1, -6000, INT_MIN,
     };
 
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
