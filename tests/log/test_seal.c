@@ -345,6 +345,45 @@ Test(seal, goes_through_threads_when_told)
     sealing_by(SEGLOG_IO_AUTO, IO_THREADS);
 }
 
+static int heir_main(struct child *parent, void *arg)
+{
+    struct seglog_log *log = arg;
+
+    (void)parent;
+    child_must_be(seglog_log_seal(log, 0), SEGLOG_EFORKED);
+    child_must_be(seglog_log_tend(log), SEGLOG_EFORKED);
+    child_must(seglog_log_close(log));
+    return 0;
+}
+
+/* The engine runs already: its ring, or its threads, are the parent's alone. */
+static void sealing_beside_a_child(uint32_t io)
+{
+    const struct seglog_log_options options = {.io = io};
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct seglog_appender *ap;
+    struct seglog_log *log;
+    struct child child;
+
+    cr_assert_ok(seglog_log_open(dir, &options, &log));
+    ap = log_appender(log, SEGLOG_SHARED);
+    for (int i = 1; i <= 3; i++) {
+        log_append(ap, 10);
+        cr_assert_eq(seglog_log_seal(log, PATIENCE), 1);
+        child_start(&child, heir_main, log);
+        child_end(&child);
+    }
+    log_detach(log, ap);
+    cr_assert_eq(expect_footers(dir), 3);
+    tmpdir_remove(dir);
+}
+
+Test(seal, goes_on_when_a_child_closes_its_copy_of_the_log)
+{
+    sealing_beside_a_child(SEGLOG_IO_AUTO);
+    sealing_beside_a_child(SEGLOG_IO_THREADS);
+}
+
 static int forbidden_main(struct child *parent, void *arg)
 {
     struct seglog_log_options options = {.io = SEGLOG_IO_URING};
