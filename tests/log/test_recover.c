@@ -258,7 +258,7 @@ static void wiped(unsigned n, unsigned from, unsigned to, uint64_t segments)
     cr_assert_eq(segment_frame(seg, OFF_FRAMES + from * SPAN)->word, 0, "appended into the gap");
     cr_assert_eq(log->active->seg->facts.number, segments - 1);
     /* A seal goes around it, too. */
-    cr_assert_eq(seglog_log_seal(log, PATIENCE), segments);
+    cr_assert_eq(seglog_log_seal(log, PATIENCE), (int)segments);
     cr_assert_ok(segment_footer(seg, &footer, NULL));
     cr_assert_eq(footer.flags, FOOTER_DAMAGED);
     cr_assert_eq(footer.record_count, n - (to - from) + (segments == 1));

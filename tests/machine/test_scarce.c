@@ -73,7 +73,7 @@ static void write_part(struct story *story)
 
         memset(payload, 'a' + i, sizeof(payload));
         must(story, seglog_appender_append(ap, payload, sizeof(payload), &seq));
-        cr_assert_eq(seq, i);
+        cr_assert_eq(seq, (uint64_t)i);
         if (i == RECORDS / 2)
             must(story, seglog_log_sync(log, NULL));
         if (i % 4 == 3)
