@@ -603,9 +603,10 @@ Test(sync, one_that_fails_poisons_the_log_for_everybody)
     static const int errors[] = {EIO, ENOSPC, EDQUOT};
 
     for (size_t i = 0; i < 3; i++) {
-        failing_sync(STEP_SYNC, errors[i], 0, true, false);  /* the directory's */
-        failing_sync(STEP_SYNC, errors[i], 1, true, false);  /* the segment's first */
-        failing_sync(STEP_SYNC, errors[i], 0, false, false); /* that of a range */
+        failing_sync(STEP_SYNC, errors[i], 0, true, false);   /* the directory's */
+        failing_sync(STEP_SYNC, errors[i], 1, true, false);   /* the segment's first */
+        failing_sync(STEP_SYNC, errors[i], 0, false, false);  /* that of a range */
+        failing_sync(STEP_PWRITE, errors[i], 0, true, false); /* the mark, behind them */
     }
 }
 
