@@ -56,6 +56,8 @@ struct seglog_info {
     uint32_t appenders;         /* attached now */
     uint32_t exclusive;         /* 1: the one attached is exclusive */
     uint32_t poisoned;          /* 1: a sync failed in this boot */
+    int32_t prepare_error;      /* why no segment could be prepared when last tried (-ENOSPC ...);
+                                   else 0 */
     uint32_t io_engine;         /* enum seglog_io: URING or THREADS, of the process that attached
                                    last; with none attached, what one here would get; 0: none */
     uint32_t volatile_fs;       /* 1: on a file system that a power cut empties */

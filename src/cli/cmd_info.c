@@ -130,6 +130,10 @@ static json_t *info_json(const struct seglog_info *info)
     report_flag(object, "exclusive", info->exclusive);
     report_text(object, "sync", level);
     report_flag(object, "poisoned", info->poisoned);
+    if (info->prepare_error)
+        report_text(object, "prepare_error", seglog_status_name(info->prepare_error));
+    else
+        json_object_set_new(object, "prepare_error", json_null());
     report_flag(object, "volatile", info->volatile_fs);
     report_text(object, "io_engine", report_engine(info->io_engine));
     json_object_set_new(object, "waiting_claim", claim_json(info));
@@ -203,6 +207,9 @@ static void print_info(const struct cli *cli, const char *dir, const struct segl
            info->volatile_fs ? ", but this file system keeps nothing across a power cut" : "");
     printf("%-13s %s%s\n", "sync", level,
            info->poisoned ? "; POISONED: a sync failed since this machine was started" : "");
+    if (info->prepare_error)
+        printf("%-13s the next segment could not be made: %s\n", "PREPARATION",
+               seglog_strerror(info->prepare_error));
     printf("%-13s %" PRIu32 "%s\n", "appenders", info->appenders,
            info->exclusive ? ", exclusive" : "");
     printf("%-13s %s\n", "disk work", report_engine(info->io_engine));

@@ -145,6 +145,7 @@ void segment_header_encode(struct segment_header *page, const struct segment_fac
     segment_shape(facts->size, &shape);
     memset(page, 0, sizeof(*page));
     head_encode(&page->head, MAGIC_SEGMENT, facts->uuid);
+    le64_put(&page->head.compat, facts->recycled ? SEGMENT_COMPAT_RECYCLED : 0);
     le64_put(&page->number, facts->number);
     le64_put(&page->generation, facts->generation);
     le64_put(&page->size, facts->size);
@@ -171,6 +172,7 @@ int segment_header_decode(const struct segment_header *page, struct segment_fact
         .created_ns = le64_get(&page->created_ns),
         .discipline = le32_get(&page->discipline),
         .read_only = le64_get(&page->head.ro_compat) != 0,
+        .recycled = (le64_get(&page->head.compat) & SEGMENT_COMPAT_RECYCLED) != 0,
     };
 
     if (rc < 0)

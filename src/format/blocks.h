@@ -36,6 +36,7 @@ struct segment_facts {
     uint64_t created_ns;
     uint32_t discipline;
     bool read_only;
+    bool recycled; /* SEGMENT_COMPAT_RECYCLED */
     struct segment_shape shape;
     struct frame_space space;
 };

@@ -232,6 +232,8 @@ int footer_decode(const struct segment_footer *page, const struct segment_facts 
         text = "footer: magic";
     else if (~crc32c(~0u, page, offsetof(struct segment_footer, crc)) != le32_get(&page->crc))
         text = "footer: checksum";
+    else if (le64_get(&page->generation) != seg->generation && seg->recycled)
+        return -EAGAIN; /* that of the file's last life, which a power cut brought back */
     else if (le64_get(&page->generation) != seg->generation)
         text = "footer of another segment";
     else if (memcmp(hash, facts.seal_hash, 16) != 0)

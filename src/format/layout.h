@@ -126,6 +126,10 @@ static_assert(offsetof(struct floor_slot, crc) == 4092, "FORMAT: floor");
 
 /* ---- segment -------------------------------------------------------------------------------- */
 
+/* compat: the file was another segment before. Until its first sync a power cut may bring back, behind
+ * the last frame, bytes of that one; they are of another generation and never check out. */
+#define SEGMENT_COMPAT_RECYCLED 1u
+
 struct segment_header {
     struct file_head head;
     le64 number;     /* also the file's name, 16 hex digits */

@@ -311,6 +311,17 @@ static uint32_t info_engine(const struct log_view *view)
     return choice > 0 ? (uint32_t)choice : 0;
 }
 
+#define ERRNO_MAX 4095u
+
+/* An errno, whatever somebody wrote there. */
+static int32_t prepare_error(const struct live_file *live)
+{
+    const uint32_t status = atomic_load_explicit(
+        (_Atomic uint32_t *)(uintptr_t)&live->prepare_status, memory_order_relaxed);
+
+    return status == 0 ? 0 : status <= ERRNO_MAX ? -(int32_t)status : -EIO;
+}
+
 /* What only the shared words of this boot know. */
 static uint64_t info_live(const struct log_view *view, struct seglog_info *out)
 {
@@ -331,6 +342,7 @@ static uint64_t info_live(const struct log_view *view, struct seglog_info *out)
     out->poisoned = (atomic_load_explicit((_Atomic uint32_t *)(uintptr_t)&live->attention,
                                           memory_order_relaxed) &
                      ATTENTION_POISON) != 0;
+    out->prepare_error = prepare_error(live);
     return word_load(&live->durable_seq, memory_order_acquire);
 }
 

@@ -1,8 +1,9 @@
 /*
- * Removing the oldest segment: the floor first, durably, then the file.
+ * Removing the oldest segment: the floor first, durably, then the name.
  *
  * Stands in for retention until there is one. Readers that stand in the segment keep their mapping;
- * readers that come later find the floor and say "trimmed".
+ * readers that come later find the floor and say "trimmed". The file may become another segment when
+ * nobody holds it any more: segment/recycle.c.
  */
 #include "log/handle.h"
 
@@ -56,27 +57,73 @@ static int floor_write(struct seglog_log *log, const struct floor_facts *last, u
     return rc < 0 ? rc : dir_sync(log->view.dirfd);
 }
 
-/* Is `number` sealed? Its footer, or -EBUSY. */
-static int sealed_footer(struct seglog_log *log, uint64_t number, struct footer_facts *out)
+/* Where a segment begins and, if it is sealed, ends. */
+struct extent {
+    bool is_active; /* activated; else nothing else is known */
+    bool is_sealed;
+    uint64_t base_seq;
+    uint64_t next_seq;
+};
+
+/* 0; -ENOENT: there is no such file */
+static int extent_of(struct seglog_log *log, uint64_t number, struct extent *out)
 {
+    struct activation_facts act;
+    struct footer_facts footer;
     struct segment *seg;
     int rc =
         segment_open(log->view.dirfd, number, log->view.settings.uuid, SEGMENT_PREAD, &seg, NULL);
 
+    *out = (struct extent){0};
     if (rc < 0)
         return rc;
-    rc = segment_footer(seg, out, NULL);
+    rc = segment_activation(seg, &act);
+    if (rc == 0) {
+        out->is_active = true;
+        out->base_seq = act.base_seq;
+    }
+    if (segment_footer(seg, &footer, NULL) == 0) {
+        *out = (struct extent){.is_active = true,
+                               .is_sealed = true,
+                               .base_seq = footer.base_seq,
+                               .next_seq = footer.next_seq};
+        rc = 0;
+    }
     segment_close(seg);
-    return rc == -EAGAIN ? -EBUSY : rc;
+    return rc == -EAGAIN ? 0 : rc;
+}
+
+/*
+ * May the segment go? Then *next_seq is the first number behind it. The newest sealed one stays, since
+ * the next seal chains to it. Where nobody seals (SEGLOG_SYNC_NONE) a full segment, whose successor is
+ * active, may go too; and a sealed one when the one behind it is full.
+ */
+static int may_go(struct seglog_log *log, uint64_t number, uint64_t *next_seq)
+{
+    struct extent this, next, after = {0};
+    int rc = extent_of(log, number, &this);
+
+    if (rc < 0)
+        return rc;
+    rc = extent_of(log, number + 1, &next);
+    if (rc < 0)
+        return rc == -ENOENT ? -EBUSY : rc;
+    *next_seq = this.is_sealed ? this.next_seq : next.base_seq;
+    if (this.is_sealed && next.is_sealed)
+        return 0;
+    if (log->view.settings.sync != SEGLOG_SYNC_NONE || !next.is_active)
+        return -EBUSY;
+    if (!this.is_sealed)
+        return 0;
+    rc = extent_of(log, number + 2, &after);
+    return rc == 0 && after.is_active ? 0 : -EBUSY;
 }
 
 int log_drop_oldest(struct seglog_log *log)
 {
     struct segment_list list;
     struct floor_facts floor;
-    struct footer_facts oldest, second;
-    char name[SEGMENT_NAME_BYTES];
-    uint64_t number = 0;
+    uint64_t number = 0, next_seq = 0;
     size_t i = 0;
     int rc = log_view_floor(&log->view, &floor);
 
@@ -92,18 +139,13 @@ int log_drop_oldest(struct seglog_log *log)
         rc = -ENOENT;
     segment_list_free(&list);
     if (rc == 0)
-        rc = sealed_footer(log, number, &oldest);
-    /* The newest sealed one stays: the next seal chains to it. */
+        rc = may_go(log, number, &next_seq);
     if (rc == 0)
-        rc = sealed_footer(log, number + 1, &second);
-    if (rc == -ENOENT && number != 0)
-        rc = -EBUSY;
-    if (rc == 0)
-        rc = floor_write(log, &floor, number + 1, oldest.next_seq);
+        rc = floor_write(log, &floor, number + 1, next_seq);
+    if (rc < 0)
+        return rc;
     /* D1: the floor is durable, the file still there: nobody reads it any more, recovery removes it. */
-    if (rc == 0) {
-        segment_name(number, name);
-        rc = file_unlink(log->view.dirfd, name);
-    }
-    return rc;
+    log_table_reap(log); /* if it is one that we have left, we need it no longer */
+    return segment_retire(log->view.dirfd, number, log->view.settings.segment_size);
+    /* D2: a file in retirement: it is recycled, or the next first opener sweeps it. */
 }

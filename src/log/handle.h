@@ -16,15 +16,23 @@
 
 #include "io/io.h"
 #include "log/view.h"
-#include "segment/build.h"
+#include "segment/recycle.h"
 #include "sys/owner.h"
 
 #include <pthread.h>
 
-/* A segment that this process has mapped for writing. All fields but seg are under log->lock. */
+/*
+ * A segment that this process has open for writing. All fields but seg are under log->lock.
+ *
+ * Without references it is *left*: unmapped sooner or later, but open until it is known to be durable,
+ * because an error of its write-back is told to descriptors that were open when it happened.
+ */
 struct log_segment {
     struct segment *seg;
-    unsigned refs; /* appenders in it, plus one while it is the log's active or spare */
+    unsigned refs;     /* appenders in it, plus one while it is the log's active or a spare */
+    bool is_spare;     /* prepared ahead: its number is above the active one's */
+    bool is_leaving;   /* being unmapped */
+    uint64_t ready_ns; /* monotonic: when it was prepared; 0: it was not, or not ahead */
     struct log_segment *next;
 };
 
@@ -52,6 +60,9 @@ struct log_thread {
     pthread_t id;
     bool runs;
 };
+/* Segments prepared ahead at most, less where they are large, and left ones kept open: see table.c. */
+#define SPARES_MAX 4u
+#define LEFT_MAX   8u
 
 /* A claim that stood in the way when last looked at, and since when. */
 struct stuck_claim {
@@ -71,21 +82,28 @@ struct seglog_log {
     uint32_t flags;
     bool fence; /* the kernel has no membarrier for us: appenders fence after commit */
 
-    pthread_mutex_t lock; /* all below */
-    pthread_cond_t ready; /* a preparation ended */
-    pthread_cond_t work;  /* the helper has something to do */
+    pthread_mutex_t lock;   /* all below */
+    pthread_cond_t ready;   /* a preparation or an unmapping ended */
+    pthread_cond_t work;    /* the helper has something to do */
+    pthread_cond_t prepare; /* the preparer has */
     struct log_segment *segments;
     struct log_segment *active; /* the newest that this process knows to be active */
-    struct log_segment *spare;  /* prepared ahead for active + 1, or NULL */
     unsigned appenders;
-    uint64_t wanted;    /* prepare this number ahead; 0: none */
-    uint64_t preparing; /* being prepared right now; 0: none */
+    unsigned spares_goal;     /* how many to have ready; 0: nobody asked yet */
+    unsigned spares_calm;     /* rolls in a row that had spares to spare */
+    uint64_t prepare_ns;      /* what the last preparation took */
+    bool wanted;              /* look whether spares are missing */
+    bool left;                /* a segment was left: unmap it */
+    uint64_t preparing;       /* being prepared right now; 0: none */
+    struct recycler recycler; /* the elected preparer's */
+    _Atomic int prepare_told; /* what the user was last told about preparations */
     bool seal_wanted;
     bool seal_blocked; /* by an open claim: look again soon */
     bool helper_runs;
-    bool helper_stops;
+    bool preparer_runs;
+    bool helper_stops; /* both */
     pthread_t helper;
-    struct segment *retired[8]; /* to be unmapped by the helper */
+    pthread_t preparer;
 
     pthread_mutex_t seal_lock;  /* one sealer in this process; below is its state */
     _Atomic uint64_t seal_next; /* the first segment not known to be sealed */
@@ -180,9 +198,11 @@ struct log_segment *log_table_active(struct seglog_log *log);
 void log_table_put(struct seglog_log *log, struct log_segment *ls);
 /* Note that `ls` is active (if newer than what was known). Takes log->lock. */
 void log_table_activate(struct seglog_log *log, struct log_segment *ls);
-/* Prepare `number` ahead of need: make or open it, fault it in, keep it as the spare. */
-int log_table_ahead(struct seglog_log *log, uint64_t number);
-/* Unmap what is retired. */
+/* What is to be made of a segment; `ahead`: nobody waits for it. */
+struct prepare_order log_prepare_order(const struct seglog_log *log, uint64_t number, bool ahead);
+/* Prepare segments ahead of need until there are as many as the rate asks for. 0, -ENOSPC ... */
+int log_table_ahead(struct seglog_log *log);
+/* Unmap segments that were left; close those that are durable, removed, or too many. */
 void log_table_reap(struct seglog_log *log);
 void log_table_free(struct seglog_log *log);
 
@@ -209,11 +229,11 @@ int log_catch_up(struct seglog_log *log);
 int log_roll_active(struct seglog_log *log);
 
 /* ---- tend.c ------------------------------------------------------------------------------------ */
-/* Ask for segment `number` to be prepared ahead, or (0) for a look at what is to be sealed. */
+/* The segment before `number` is filling: have spares ready. 0 and `seal`: look what is to be sealed. */
 void log_ask(struct seglog_log *log, uint64_t number, bool seal);
+/* Under log->lock: a segment was left. */
+void log_left(struct seglog_log *log);
 void log_helper_stop(struct seglog_log *log);
-/* Between two looks at the disk: if this is the helper, prepare what has been asked for since. */
-void log_tend_meanwhile(struct seglog_log *log);
 /* Note how far the active segment is resolved; with `reap`, make dead claims on the way void. */
 int log_resolve_head(struct seglog_log *log, bool reap);
 
@@ -252,8 +272,9 @@ int log_pace_stop(struct seglog_log *log);
 void log_notify(const struct seglog_log *log, uint32_t kind, int status);
 
 /* ---- drop.c: stands in for retention until there is one; used by tests -------------------------- */
-/* Remove the oldest segment: floor first, durably, then the file. -EBUSY: it is not sealed, or the
- * newest sealed one. -ENOENT: none. */
+/* Remove the oldest segment: floor first, durably, then its name; the file may be recycled. -EBUSY: it
+ * is active; or the newest sealed one; or, unless the log's level is SEGLOG_SYNC_NONE, not sealed.
+ * -ENOENT: none. */
 int log_drop_oldest(struct seglog_log *log);
 
 #endif

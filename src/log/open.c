@@ -274,6 +274,7 @@ static struct seglog_log *log_new(const struct seglog_log_options *o)
     pthread_mutex_init(&log->pace_lock, NULL);
     pthread_cond_init(&log->pace_stop, &attr);
     pthread_cond_init(&log->ready, NULL);
+    pthread_cond_init(&log->prepare, NULL);
     pthread_cond_init(&log->work, &attr);
     pthread_condattr_destroy(&attr);
     return log;
@@ -357,6 +358,7 @@ int seglog_log_close(struct seglog_log *log)
     pthread_mutex_destroy(&log->pace_lock);
     pthread_cond_destroy(&log->pace_stop);
     pthread_cond_destroy(&log->ready);
+    pthread_cond_destroy(&log->prepare);
     pthread_cond_destroy(&log->work);
     log_free(log);
     return rc;

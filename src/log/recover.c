@@ -102,15 +102,22 @@ static int drop_below_floor(struct recovering *r, const struct floor_facts *floo
     return 0;
 }
 
-/* A file that was prepared and never used holds nothing worth keeping. */
+/* A file that was prepared and never used holds nothing worth keeping. In a recycled one, bytes of the
+ * segment that it was before may have come back. */
 static int is_unused(const struct segment *seg)
 {
     struct activation_facts act;
-    const int rc = segment_activation(seg, &act);
+    uint64_t last;
+    int rc = segment_activation(seg, &act);
 
     if (rc != -EAGAIN)
         return rc == 0 || rc == SEGLOG_ECORRUPT ? 0 : rc;
-    return recover_is_zero(seg, OFF_FRAMES, seg->facts.size);
+    rc = recover_is_zero(seg, OFF_FRAMES, seg->facts.size);
+    if (rc == 0 && seg->facts.recycled) {
+        rc = recover_count_frames(seg, OFF_FRAMES, 0, &last);
+        return rc < 0 ? rc : rc == 0;
+    }
+    return rc;
 }
 
 /* Is there nothing in a file but, perhaps, a tail page? 1, 0 or a status. */
@@ -341,15 +348,10 @@ static int activate(struct recovering *r, struct segment *seg)
 /* The log goes on in a new, empty segment. */
 static int begin_segment(struct recovering *r)
 {
-    struct prepare_order order = {.number = r->number,
-                                  .size = r->log->view.settings.segment_size,
-                                  .mode = r->log->view.settings.mode,
-                                  .boot = &r->log->view.boot};
+    const struct prepare_order order = log_prepare_order(r->log, r->number, false);
     struct segment *seg;
-    int rc;
+    int rc = segment_prepare(r->log->view.dirfd, &order, &seg);
 
-    memcpy(order.uuid, r->log->view.settings.uuid, 16);
-    rc = segment_prepare(r->log->view.dirfd, &order, &seg);
     if (rc < 0)
         return rc;
     /* R1: a spare that nobody activated; the next recovery finds it unused and takes it. */
@@ -504,6 +506,7 @@ static void live_init(struct seglog_log *log, bool same_boot)
     struct live_file *live = log->view.live;
 
     word_store(&live->ready, 0, memory_order_seq_cst);
+    atomic_store_explicit(&live->prepare_status, 0, memory_order_relaxed); /* of those before us */
     if (same_boot)
         return;
     memset((uint8_t *)live + offsetof(struct live_file, attention), 0,

@@ -48,6 +48,11 @@ int recover_next_activation(const struct recovering *r, const struct segment *se
 int recover_segment_same_boot(struct recovering *r, struct segment *seg);
 int recover_segment_cold(struct recovering *r, struct segment *seg, enum boot_relation relation);
 
+/* How many records of this segment, as its generation tells, lie at and behind an offset, whatever lies
+ * between them; *last is where the last one ends. Or a negative status. */
+int recover_count_frames(const struct segment *seg, uint64_t from, uint64_t seq_rel,
+                         uint64_t *last);
+
 /* true when bytes [from, to) of the file are zero, found by pread. Or a negative status. */
 int recover_is_zero(const struct segment *seg, uint64_t from, uint64_t to);
 

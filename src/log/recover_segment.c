@@ -27,7 +27,7 @@ struct reading {
     bool damaged;
 };
 
-static void reading_begin(struct reading *rd, struct segment *seg, bool payload)
+static void reading_begin(struct reading *rd, const struct segment *seg, bool payload)
 {
     source_init(&rd->src, seg);
     scan_begin(&rd->scan, &rd->src, payload);
@@ -138,22 +138,21 @@ int recover_segment_same_boot(struct recovering *r, struct segment *seg)
 
 /* ---- cold ----------------------------------------------------------------------------------- */
 
-/* What lies beyond a cut, for the report: good frames, and up to where there are bytes at all. */
-static int count_dropped(struct segment *seg, uint64_t cut, uint64_t seq_rel, uint64_t *bytes,
-                         uint64_t *frames)
+int recover_count_frames(const struct segment *seg, uint64_t from, uint64_t seq_rel, uint64_t *last)
 {
     struct reading rd;
-    uint64_t lost, last = cut;
-    int rc = 0;
+    uint64_t lost;
+    int rc = 0, frames = 0;
 
+    *last = from;
     reading_begin(&rd, seg, true);
-    rd.scan.at = cut;
+    rd.scan.at = from;
     rd.scan.seq_rel = seq_rel;
     while (rd.scan.at < rd.scan.end) {
         rc = scan_next(&rd.scan, &rd.frame);
         if (rc == 1 && rd.frame.facts.state == WORD_DATA) {
-            (*frames)++;
-            last = rd.scan.at;
+            frames++;
+            *last = rd.scan.at;
         }
         if (rc == 1)
             continue;
@@ -163,7 +162,21 @@ static int count_dropped(struct segment *seg, uint64_t cut, uint64_t seq_rel, ui
             break;
     }
     source_free(&rd.src);
-    for (uint64_t at = seg->facts.shape.frames_end; rc >= 0 && at > last; at -= FRAME_ALIGN) {
+    return rc < 0 ? rc : frames;
+}
+
+/* What lies beyond a cut, for the report: good frames, and up to where there are bytes at all. Of a
+ * recycled file only what is its own counts. */
+static int count_dropped(struct segment *seg, uint64_t cut, uint64_t seq_rel, uint64_t *bytes,
+                         uint64_t *frames)
+{
+    uint64_t last;
+    int rc = recover_count_frames(seg, cut, seq_rel, &last);
+
+    if (rc > 0)
+        *frames += (uint64_t)rc;
+    for (uint64_t at = seg->facts.shape.frames_end; rc >= 0 && at > last && !seg->facts.recycled;
+         at -= FRAME_ALIGN) {
         rc = recover_is_zero(seg, at - FRAME_ALIGN, at);
         if (rc == 0) {
             last = at;

@@ -1,8 +1,7 @@
 /*
  * Sealing full segments, in order, and what can stand in the way.
  *
- * What a seal writes goes to the engine as one chain; while the disk is at it, the helper prepares
- * segments.
+ * What a seal writes goes to the engine as one chain.
  *
  * A seal needs every frame resolved: claims of the dead are made void here, those of the living are
  * waited for (or, if the log's user set a deadline, taken away). A sync that fails poisons the log:
@@ -14,9 +13,6 @@
 #include <errno.h>
 
 #include "sys/clock.h"
-
-/* How often a sealer that waits for the disk looks up for other work. */
-#define SEAL_LOOK_NS UINT64_C(2000000)
 
 void log_poison(struct seglog_log *log, int status)
 {
@@ -126,7 +122,7 @@ static uint64_t next_base(struct seglog_log *log, uint64_t number)
     return act.base_seq;
 }
 
-/* Let the engine do it, and do what else there is to do meanwhile. */
+/* Let the engine do it. */
 static int seal_run(struct seglog_log *log, struct seal_work *work)
 {
     int rc;
@@ -136,11 +132,8 @@ static int seal_run(struct seglog_log *log, struct seal_work *work)
         return 0;
     }
     rc = io_submit(log->io, &work->chain);
-    while (rc == 0) {
-        rc = io_wait_for(log->io, &work->chain, SEAL_LOOK_NS);
-        if (rc == 0)
-            log_tend_meanwhile(log);
-    }
+    if (rc == 0)
+        (void)io_wait(log->io, &work->chain); /* segment_seal_end() tells what became of it */
     log_note_engine(log);
     return rc < 0 ? rc : 0;
 }

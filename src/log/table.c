@@ -1,11 +1,13 @@
 /*
- * The segments that this process has mapped for appending, and the one prepared ahead.
+ * The segments that this process has open for appending: active ones, those prepared ahead, and those
+ * that its appenders have left.
  *
- * A segment is mapped once for each process and shared by its appenders. Mapping and making happen
- * outside the lock; whoever needs a segment that is just being prepared waits for it rather than
- * making a second one that would lose the race for the name.
+ * A segment is mapped once for each process and shared by its appenders. Mapping, making and
+ * unmapping happen outside the lock; whoever needs a segment that is just being prepared waits for it
+ * rather than making a second one that would lose the race for the name. How segments are prepared
+ * ahead is in ahead.c.
  */
-#include "log/handle.h"
+#include "log/table.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,65 +36,142 @@ static void table_unlink(struct seglog_log *log, struct log_segment *ls)
     *link = ls->next;
 }
 
-/* munmap of 64 MiB takes a millisecond: the helper does it if there is one. */
-static void table_retire(struct seglog_log *log, struct segment *seg)
+static void table_drop(struct seglog_log *log, struct log_segment *ls)
 {
-    const size_t places = sizeof(log->retired) / sizeof(log->retired[0]);
-
-    for (size_t i = 0; log->helper_runs && i < places; i++) {
-        if (!log->retired[i]) {
-            log->retired[i] = seg;
-            pthread_cond_signal(&log->work);
-            return;
-        }
-    }
-    segment_close(seg);
+    table_unlink(log, ls);
+    segment_close(ls->seg);
+    free(ls);
 }
 
-static void put_locked(struct seglog_log *log, struct log_segment *ls)
+/* ---- left segments -------------------------------------------------------------------------- */
+
+/* The oldest left one, if there are more than are kept open. */
+static struct log_segment *left_too_many(struct seglog_log *log)
+{
+    struct log_segment *oldest = NULL;
+    unsigned count = 0;
+
+    for (struct log_segment *ls = log->segments; ls; ls = ls->next) {
+        if (ls->refs != 0)
+            continue;
+        count++;
+        if (!ls->is_leaving && (!oldest || ls->seg->facts.number < oldest->seg->facts.number))
+            oldest = ls;
+    }
+    return count > LEFT_MAX ? oldest : NULL;
+}
+
+void log_table_put_locked(struct seglog_log *log, struct log_segment *ls)
 {
     if (--ls->refs > 0)
         return;
-    table_unlink(log, ls);
-    table_retire(log, ls->seg);
-    free(ls);
+    if (log->active && ls->seg->facts.number > log->active->seg->facts.number) {
+        table_drop(log, ls); /* never written to: nothing in it is waited for */
+        return;
+    }
+    log_left(log);
+    if (log->preparer_runs || log->helper_runs)
+        return;
+    ls = left_too_many(log); /* nobody else unmaps, but for seglog_log_tend() */
+    if (ls)
+        table_drop(log, ls);
 }
 
 void log_table_put(struct seglog_log *log, struct log_segment *ls)
 {
     pthread_mutex_lock(&log->lock);
-    put_locked(log, ls);
+    log_table_put_locked(log, ls);
     pthread_mutex_unlock(&log->lock);
+}
+
+/* Will no sync of this segment be waited for any more, by whatever process? */
+static bool is_settled(const struct segment *seg, uint64_t floor)
+{
+    struct footer_facts footer;
+    struct mark_facts mark;
+
+    return seg->facts.number < floor || segment_footer(seg, &footer, NULL) == 0 ||
+           (segment_mark(seg, &mark) == 0 && mark.offset == seg->facts.space.frames_end);
+}
+
+/* One that was left, has not been looked at in this pass, and is nobody's now. */
+static struct log_segment *next_left(struct seglog_log *log, uint64_t from)
+{
+    struct log_segment *least = NULL;
+
+    for (struct log_segment *ls = log->segments; ls; ls = ls->next) {
+        const uint64_t number = ls->seg->facts.number;
+
+        if (ls->refs == 0 && !ls->is_leaving && number >= from &&
+            (!least || number < least->seg->facts.number))
+            least = ls;
+    }
+    return least;
 }
 
 void log_table_reap(struct seglog_log *log)
 {
-    const size_t places = sizeof(log->retired) / sizeof(log->retired[0]);
+    struct floor_facts floor = {0};
+    struct log_segment *ls;
+    uint64_t from = 0;
 
-    for (size_t i = 0; i < places; i++) {
-        struct segment *seg;
+    pthread_mutex_lock(&log->lock);
+    log->left = false;
+    while ((ls = next_left(log, from)) != NULL) {
+        struct segment *seg = ls->seg;
+        bool settled;
 
-        pthread_mutex_lock(&log->lock);
-        seg = log->retired[i];
-        log->retired[i] = NULL;
+        ls->is_leaving = true;
         pthread_mutex_unlock(&log->lock);
-        segment_close(seg);
+        if (from == 0 && log_view_floor(&log->view, &floor) < 0)
+            floor.number = 0;
+        from = seg->facts.number + 1;
+        segment_unmap(seg);
+        settled = is_settled(seg, floor.number);
+        pthread_mutex_lock(&log->lock);
+        ls->is_leaving = false;
+        pthread_cond_broadcast(&log->ready);
+        if (ls->refs != 0 || !(settled || left_too_many(log) == ls))
+            continue;
+        table_unlink(log, ls);
+        free(ls);
+        pthread_mutex_unlock(&log->lock);
+        segment_close(seg); /* of one that was removed: this may free all of its blocks */
+        pthread_mutex_lock(&log->lock);
     }
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* ---- the active one ------------------------------------------------------------------------- */
+
+/* A spare that the log has come to, or past. */
+static struct log_segment *spare_used(struct seglog_log *log, uint64_t active)
+{
+    struct log_segment *ls = log->segments;
+
+    while (ls && !(ls->is_spare && ls->seg->facts.number <= active))
+        ls = ls->next;
+    return ls;
 }
 
 void log_table_activate(struct seglog_log *log, struct log_segment *ls)
 {
+    const uint64_t number = ls->seg->facts.number;
+
     pthread_mutex_lock(&log->lock);
-    if (!log->active || ls->seg->facts.number > log->active->seg->facts.number) {
-        if (log->active)
-            put_locked(log, log->active);
+    if (!log->active || number > log->active->seg->facts.number) {
+        struct log_segment *before = log->active, *spare;
+
+        if (before && number == before->seg->facts.number + 1)
+            log_ahead_adapt(log, ls);
         log->active = ls;
         ls->refs++;
-    }
-    if (log->spare && log->spare->seg->facts.number <= log->active->seg->facts.number) {
-        struct log_segment *spare = log->spare;
-        log->spare = NULL;
-        put_locked(log, spare);
+        if (before)
+            log_table_put_locked(log, before);
+        while ((spare = spare_used(log, number)) != NULL) {
+            spare->is_spare = false;
+            log_table_put_locked(log, spare);
+        }
     }
     pthread_mutex_unlock(&log->lock);
 }
@@ -120,41 +199,12 @@ struct log_segment *log_table_active(struct seglog_log *log)
     return ls;
 }
 
+/* ---- getting one ---------------------------------------------------------------------------- */
+
 /* Does another process say that it is preparing the next segment? */
 static bool preparer_elsewhere(const struct seglog_log *log)
 {
     return owner_probe(log->view.owners_fd, OWNERS_BYTE_PREPARE) == 1;
-}
-
-/*
- * Make a segment, unless there was one of that number. A process that was asleep may not know, and
- * the name is free again once retention has removed the file; but the floor was moved before.
- */
-static int make(struct seglog_log *log, uint64_t number, bool populate, struct segment **out)
-{
-    char name[SEGMENT_NAME_BYTES];
-    int rc;
-
-    struct prepare_order order = {
-        .number = number,
-        .size = log->view.settings.segment_size,
-        .mode = log->view.settings.mode,
-        .populate = populate,
-        .boot = &log->view.boot,
-    };
-
-    memcpy(order.uuid, log->view.settings.uuid, 16);
-    rc = segment_prepare(log->view.dirfd, &order, out);
-    if (rc < 0)
-        return rc;
-    rc = log_view_is_removed(&log->view, number);
-    if (rc == 0)
-        return 0;
-    segment_name(number, name);
-    file_unlink(log->view.dirfd, name);
-    segment_close(*out);
-    *out = NULL;
-    return rc < 0 ? rc : -ESTALE;
 }
 
 /* Open segment `number`; make it when it is not there and nobody is about to have made it. */
@@ -172,19 +222,32 @@ static int open_or_make(struct seglog_log *log, uint64_t number, bool create, st
             clock_sleep_ns(50000);
             continue;
         }
-        rc = make(log, number, false, out);
+        rc = log_ahead_make(log, number, NULL, out);
         if (rc != -EEXIST)
             return rc;
     }
 }
 
-/* Put a mapped segment into the table, or drop it if somebody was faster. Gives a reference. */
-static struct log_segment *insert_locked(struct seglog_log *log, struct segment *seg,
-                                         struct log_segment *fresh)
+/* Like table_find(), but not while it is being unmapped. */
+static struct log_segment *table_settle(struct seglog_log *log, uint64_t number)
 {
-    struct log_segment *ls = table_find(log, seg->facts.number);
+    struct log_segment *ls;
+
+    while ((ls = table_find(log, number)) != NULL && ls->is_leaving)
+        pthread_cond_wait(&log->ready, &log->lock);
+    return ls;
+}
+
+struct log_segment *log_table_insert(struct seglog_log *log, struct segment *seg,
+                                     struct log_segment *fresh)
+{
+    struct log_segment *ls = table_settle(log, seg->facts.number);
 
     if (ls) {
+        if (!ls->seg->base) { /* unmapped, and open for longer: its descriptor stays */
+            ls->seg->base = seg->base;
+            seg->base = NULL;
+        }
         free(fresh);
         segment_close(seg);
     } else {
@@ -196,23 +259,35 @@ static struct log_segment *insert_locked(struct seglog_log *log, struct segment 
     return ls;
 }
 
-int log_table_get(struct seglog_log *log, uint64_t number, bool create, struct log_segment **out)
+/* One that is in the table, mapped. 1 and *out with a reference; 0: it is not; -ENOMEM. */
+static int table_have(struct seglog_log *log, uint64_t number, struct log_segment **out)
 {
-    struct log_segment *ls, *fresh;
-    struct segment *seg;
-    int rc;
+    struct log_segment *ls;
+    int rc = 0;
 
     pthread_mutex_lock(&log->lock);
     while (log->preparing == number && number != 0)
         pthread_cond_wait(&log->ready, &log->lock);
-    ls = table_find(log, number);
-    if (ls)
+    ls = table_settle(log, number);
+    if (ls && !ls->seg->base) /* left, and needed again: through the descriptor it had */
+        rc = segment_map(ls->seg);
+    if (ls && rc == 0) {
         ls->refs++;
-    pthread_mutex_unlock(&log->lock);
-    if (ls) {
         *out = ls;
-        return 0;
+        rc = 1;
     }
+    pthread_mutex_unlock(&log->lock);
+    return rc;
+}
+
+int log_table_get(struct seglog_log *log, uint64_t number, bool create, struct log_segment **out)
+{
+    struct log_segment *fresh;
+    struct segment *seg;
+    int rc = table_have(log, number, out);
+
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     fresh = malloc(sizeof(*fresh));
     if (!fresh)
         return -ENOMEM;
@@ -222,90 +297,19 @@ int log_table_get(struct seglog_log *log, uint64_t number, bool create, struct l
         return rc;
     }
     pthread_mutex_lock(&log->lock);
-    *out = insert_locked(log, seg, fresh);
+    *out = log_table_insert(log, seg, fresh);
     pthread_mutex_unlock(&log->lock);
     return 0;
 }
 
-/* One process at a time prepares; the others map what it made. The lock tells rollers elsewhere. */
-static int make_elected(struct seglog_log *log, uint64_t number, struct segment **out)
+bool log_table_has(struct seglog_log *log, uint64_t number)
 {
-    struct owner elected = OWNER_NONE;
-    int rc = owner_open(log->view.dirfd, NAME_OWNERS, &elected);
-
-    if (rc == 0)
-        rc = owner_lock(&elected, OWNERS_BYTE_PREPARE, true);
-    if (rc == 0) {
-        owner_settle(&elected);
-        rc = make(log, number, true, out);
-    }
-    owner_close(&elected);
-    return rc;
-}
-
-static int ahead(struct seglog_log *log, uint64_t number, struct segment **out)
-{
-    for (int tries = 0; tries < 1000; tries++) {
-        int rc = segment_open(log->view.dirfd, number, log->view.settings.uuid, SEGMENT_WRITE, out,
-                              NULL);
-
-        if (rc == 0) {
-            /* Pages that another process brought in still fault here once each. */
-            map_populate((*out)->base, (*out)->facts.shape.frames_end);
-            return 0;
-        }
-        if (rc != -ENOENT)
-            return rc;
-        rc = make_elected(log, number, out);
-        if (rc != -EEXIST && rc != -EAGAIN)
-            return rc;
-        clock_sleep_ns(1000000); /* the elected one is at it */
-    }
-    return -EAGAIN;
-}
-
-int log_table_ahead(struct seglog_log *log, uint64_t number)
-{
-    struct log_segment *fresh = malloc(sizeof(*fresh));
-    struct segment *seg = NULL;
-    bool needed;
-    int rc = 0;
-
-    if (!fresh)
-        return -ENOMEM;
-    pthread_mutex_lock(&log->lock);
-    needed =
-        log->preparing == 0 && !table_find(log, number) && log->active->seg->facts.number < number;
-    if (needed)
-        log->preparing = number;
-    pthread_mutex_unlock(&log->lock);
-    if (needed)
-        rc = ahead(log, number, &seg);
-
-    pthread_mutex_lock(&log->lock);
-    if (needed)
-        log->preparing = 0;
-    if (seg) {
-        struct log_segment *ls = insert_locked(log, seg, fresh);
-
-        fresh = NULL;
-        if (log->spare || log->active->seg->facts.number >= number) {
-            put_locked(log, ls); /* too late: it is in use, or past */
-        } else {
-            log->spare = ls;
-        }
-    }
-    pthread_cond_broadcast(&log->ready);
-    pthread_mutex_unlock(&log->lock);
-    free(fresh);
-    return rc == -ESTALE ? 0 : rc; /* nobody needs that one any more */
+    return table_find(log, number) != NULL;
 }
 
 /* Without the lock: no thread is left but ours, and in a forked child the lock may be held for ever. */
 void log_table_free(struct seglog_log *log)
 {
-    for (size_t i = 0; i < sizeof(log->retired) / sizeof(log->retired[0]); i++)
-        segment_close(log->retired[i]);
     while (log->segments) {
         struct log_segment *ls = log->segments;
 
@@ -313,5 +317,5 @@ void log_table_free(struct seglog_log *log)
         segment_close(ls->seg);
         free(ls);
     }
-    log->active = log->spare = NULL;
+    log->active = NULL;
 }

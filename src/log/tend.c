@@ -1,9 +1,11 @@
 /*
- * The work beside appending, and the helper thread that does it.
+ * The work beside appending, and the threads that do it.
  *
- * Each job is a function that anybody may call; the thread only calls them when asked. It sleeps
+ * Each job is a function that anybody may call; the threads only call them when asked: the preparer
+ * makes spares and unmaps what was left, the helper does all else. They are two because a seal takes
+ * as long as its segment takes to read and to sync, and no preparation may wait for that. They sleep
  * without a timer unless a claim holds up a seal or a deadline was set, so that an idle log costs
- * nothing. It is started when there is something to do for the first time.
+ * nothing. Each is started when there is something to do for the first time.
  */
 #include "log/handle.h"
 #include "log/order.h"
@@ -59,18 +61,13 @@ int log_resolve_head(struct seglog_log *log, bool reap)
     return rc < 0 ? rc : 0;
 }
 
-/* Everything there is to do now. */
-static int tend_once(struct seglog_log *log, uint64_t wanted, bool seal, bool claims)
+/* Seals, and claims that stand in somebody's way. */
+static int tend_full(struct seglog_log *log, bool seal, bool claims)
 {
     int rc = 0, first = 0;
 
-    log_table_reap(log);
-    if (wanted != 0)
-        first = log_table_ahead(log, wanted);
-    if (seal || claims) {
-        rc = log_catch_up(log);
-        first = first ? first : rc;
-    }
+    if (seal || claims)
+        first = log_catch_up(log);
     if (claims) {
         rc = log_resolve_head(log, true);
         first = first ? first : rc;
@@ -89,24 +86,26 @@ static int tend_once(struct seglog_log *log, uint64_t wanted, bool seal, bool cl
 
 int seglog_log_tend(struct seglog_log *log)
 {
-    uint64_t wanted;
-    bool seal;
-    int rc, paced;
+    int rc, paced, first = 0;
+    bool wanted, seal;
 
     if (*log->guard != 1)
         return SEGLOG_EFORKED;
     pthread_mutex_lock(&log->lock);
     wanted = log->wanted;
-    log->wanted = 0;
+    log->wanted = false;
     seal = log->view.settings.sync >= SEGLOG_SYNC_SEALED;
     log->seal_wanted = false;
     pthread_mutex_unlock(&log->lock);
-    rc = tend_once(log, wanted, seal, true);
+    if (wanted)
+        first = log_table_ahead(log);
+    rc = tend_full(log, seal, true);
+    first = first ? first : rc;
     paced = log_pace_tend(log);
-    return rc < 0 ? rc : paced;
+    return first < 0 ? first : paced;
 }
 
-/* ---- the thread ----------------------------------------------------------------------------- */
+/* ---- the threads ---------------------------------------------------------------------------- */
 
 static uint64_t helper_pause(const struct seglog_log *log)
 {
@@ -141,44 +140,49 @@ static void *helper_main(void *arg)
 
     pthread_mutex_lock(&log->lock);
     while (!log->helper_stops) {
-        uint64_t wanted;
-        bool seal, claims = false, retired = false;
+        const bool reap = log->left && !log->preparer_runs;
+        bool seal, claims = false;
 
-        for (size_t i = 0; i < sizeof(log->retired) / sizeof(log->retired[0]); i++)
-            retired = retired || log->retired[i];
-        if (log->wanted == 0 && !log->seal_wanted && !retired) {
+        if (!log->seal_wanted && !reap) {
             if (!helper_wait(log))
                 continue;
             claims = true;
         }
-        wanted = log->wanted;
         seal = log->seal_wanted || log->seal_blocked;
-        log->wanted = 0;
         log->seal_wanted = false;
         pthread_mutex_unlock(&log->lock);
-        tend_once(log, wanted, seal, claims);
+        tend_full(log, seal, claims);
         pthread_mutex_lock(&log->lock);
     }
     pthread_mutex_unlock(&log->lock);
     return NULL;
 }
 
-void log_tend_meanwhile(struct seglog_log *log)
+static void *preparer_main(void *arg)
 {
-    uint64_t wanted = 0;
+    struct seglog_log *log = arg;
 
     pthread_mutex_lock(&log->lock);
-    if (log->helper_runs && pthread_equal(pthread_self(), log->helper)) {
-        wanted = log->wanted;
-        log->wanted = 0;
+    while (!log->helper_stops) {
+        const bool wanted = log->wanted;
+
+        if (!wanted && !log->left) {
+            pthread_cond_wait(&log->prepare, &log->lock);
+            continue;
+        }
+        log->wanted = false;
+        pthread_mutex_unlock(&log->lock);
+        if (wanted)
+            log_table_ahead(log); /* a failure is everybody's to see: live->prepare_status */
+        log_table_reap(log);
+        pthread_mutex_lock(&log->lock);
     }
     pthread_mutex_unlock(&log->lock);
-    if (wanted != 0)
-        (void)log_table_ahead(log, wanted); /* if it fails, the roll will do it, and say so */
+    return NULL;
 }
 
-/* Signals are the caller's business: none may land in our thread. */
-static bool helper_start(struct seglog_log *log)
+/* Signals are the caller's business: none may land in our threads. */
+static bool thread_start(pthread_t *thread, void *(*run)(void *), struct seglog_log *log)
 {
     sigset_t all, before;
     bool started;
@@ -186,24 +190,37 @@ static bool helper_start(struct seglog_log *log)
     sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
         return false;
-    started = pthread_create(&log->helper, NULL, helper_main, log) == 0;
+    started = pthread_create(thread, NULL, run, log) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
 }
 
 void log_ask(struct seglog_log *log, uint64_t number, bool seal)
 {
+    const bool threads = !(log->flags & SEGLOG_LOG_NO_HELPER);
+
     pthread_mutex_lock(&log->lock);
-    if (number > log->active->seg->facts.number &&
-        !(log->spare && log->spare->seg->facts.number == number) && log->preparing != number)
-        log->wanted = number;
-    if (seal && log->view.settings.sync >= SEGLOG_SYNC_SEALED)
-        log->seal_wanted = true;
-    if (!(log->flags & SEGLOG_LOG_NO_HELPER) && !log->helper_runs)
-        log->helper_runs = helper_start(log); /* without it the work is done at the roll */
-    if (log->helper_runs)
+    if (number > log->active->seg->facts.number) {
+        log->wanted = true;
+        if (log->spares_goal == 0)
+            log->spares_goal = 1;
+        if (threads && !log->preparer_runs) /* without it the work is done at the roll */
+            log->preparer_runs = thread_start(&log->preparer, preparer_main, log);
+        pthread_cond_signal(&log->prepare);
+    } else {
+        if (seal && log->view.settings.sync >= SEGLOG_SYNC_SEALED)
+            log->seal_wanted = true;
+        if (threads && !log->helper_runs)
+            log->helper_runs = thread_start(&log->helper, helper_main, log);
         pthread_cond_signal(&log->work);
+    }
     pthread_mutex_unlock(&log->lock);
+}
+
+void log_left(struct seglog_log *log)
+{
+    log->left = true;
+    pthread_cond_signal(log->preparer_runs ? &log->prepare : &log->work);
 }
 
 void log_helper_stop(struct seglog_log *log)
@@ -211,8 +228,11 @@ void log_helper_stop(struct seglog_log *log)
     pthread_mutex_lock(&log->lock);
     log->helper_stops = true;
     pthread_cond_broadcast(&log->work);
+    pthread_cond_broadcast(&log->prepare);
     pthread_mutex_unlock(&log->lock);
     if (log->helper_runs)
         pthread_join(log->helper, NULL);
-    log->helper_runs = false;
+    if (log->preparer_runs)
+        pthread_join(log->preparer, NULL);
+    log->helper_runs = log->preparer_runs = false;
 }

@@ -7,12 +7,23 @@
 #include "io/io.h"
 #include "segment/scan.h"
 
+/*
+ * What is done to the pages before the file gets its name (bench/roll.c measures the first two).
+ *
+ * PREPARE_QUICK    nothing: somebody waits for it; each page costs a fault later.
+ * PREPARE_AHEAD    zeros in writes of 1 MiB, then faulted in for writing: no fault is left.
+ * PREPARE_COMMITS  zeros in writes of 4 KiB, synced, then mapped: a commit of one page writes one page
+ *                  (pages that were written at once are written back at once), into blocks that
+ *                  have been written before, and so needs no journal commit of the file system.
+ */
+enum prepare_how { PREPARE_QUICK, PREPARE_AHEAD, PREPARE_COMMITS };
+
 struct prepare_order {
     uint8_t uuid[16];
     uint64_t number;
     uint64_t size;
     uint32_t mode;
-    bool populate; /* fault the frames in for writing before the file gets its name */
+    enum prepare_how how;
     const struct boot_facts *boot;
 };
 

@@ -3,9 +3,10 @@
  *
  * The hard part is that a half-made segment must never be seen, and that a full disk must be met
  * here and nowhere later: real blocks are reserved before anything is mapped, and a reservation that
- * fails half way (ext4 keeps what it got) is removed.
+ * fails half way (ext4 keeps what it got) is removed. How the pages come into memory decides what
+ * appends and commits cost later: see enum prepare_how.
  */
-#include "segment/build.h"
+#include "segment/prepare.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,57 +19,80 @@
 
 #define TEMP_SUFFIX ".seg.tmp"
 
+/* Pages written at once stay together in one piece (a folio), which is mapped and cleared faster. */
+#define ZERO_STEP (UINT64_C(1) << 20)
+
 static void temp_name(uint64_t number, uint64_t nonce, char out[64])
 {
     snprintf(out, 64, "%016llx-%016llx" TEMP_SUFFIX, (unsigned long long)number,
              (unsigned long long)nonce);
 }
 
-/* Header and boot mark of a file that only we know yet. */
-static int prepare_blocks(struct segment *seg, const struct boot_facts *boot)
+int prepare_identity(struct segment *seg, const struct prepare_order *order, uint8_t *blocks)
 {
-    struct segment_header page;
-    struct boot_mark mark;
-    struct boot_facts now = *boot;
-    int rc;
+    struct boot_facts now = *order->boot;
+    struct tail_page *tail = (struct tail_page *)(void *)(blocks + OFF_TAIL);
+    struct file_facts file;
+    int rc = file_facts(seg->fd, &file);
 
-    now.dev = seg->dev;
-    now.ino = seg->ino;
-    segment_header_encode(&page, &seg->facts);
-    boot_mark_encode(&mark, &now);
-    rc = file_pwrite(seg->fd, &page, sizeof(page), OFF_HEADER);
     if (rc < 0)
         return rc;
-    return file_pwrite(seg->fd, &mark, sizeof(mark), OFF_TAIL + offsetof(struct tail_page, boot));
+    now.dev = seg->dev = file.dev;
+    now.ino = seg->ino = file.ino;
+    memset(blocks, 0, OFF_FRAMES);
+    segment_header_encode((struct segment_header *)(void *)(blocks + OFF_HEADER), &seg->facts);
+    boot_mark_encode(&tail->boot, &now);
+    word_store(&tail->tail, tail_word(0, OFF_FRAMES), memory_order_relaxed);
+    return 0;
+}
+
+static int write_identity(struct segment *seg, const struct prepare_order *order)
+{
+    uint8_t *blocks = aligned_alloc(PAGE_BYTES, OFF_FRAMES);
+    int rc = -ENOMEM;
+
+    if (!blocks)
+        return rc;
+    rc = prepare_identity(seg, order, blocks);
+    if (rc == 0)
+        rc = file_pwrite(seg->fd, blocks, OFF_FRAMES, OFF_HEADER);
+    free(blocks);
+    return rc;
+}
+
+int prepare_for_commits(struct segment *seg, const struct prepare_order *order)
+{
+    int rc = file_zero(seg->fd, OFF_FRAMES, order->size, PAGE_BYTES);
+
+    if (rc == 0)
+        rc = file_datasync(seg->fd);
+    if (rc == 0)
+        rc = segment_map(seg);
+    /* Not for writing: that would make pages dirty again that nobody has written to yet, and the first
+     * sync of the whole file would write them all. */
+    if (rc == 0)
+        map_populate_read(seg->base, seg->facts.shape.frames_end);
+    return rc;
 }
 
 static int prepare_file(struct segment *seg, const struct prepare_order *order)
 {
-    struct file_facts file;
-    void *base;
     int rc = file_reserve(seg->fd, order->size);
 
-    if (rc < 0)
-        return rc;
-    rc = file_facts(seg->fd, &file);
-    if (rc < 0)
-        return rc;
-    seg->dev = file.dev;
-    seg->ino = file.ino;
-    rc = prepare_blocks(seg, order->boot);
-    if (rc < 0)
-        return rc;
-    rc = map_file(seg->fd, 0, order->size, true, &base);
-    if (rc < 0)
-        return rc;
-    seg->base = base;
-    word_store(&segment_tail(seg)->tail, tail_word(0, OFF_FRAMES), memory_order_relaxed);
-    if (order->populate)
-        return map_populate(seg->base, seg->facts.shape.frames_end);
-    return 0;
+    if (rc == 0)
+        rc = write_identity(seg, order);
+    if (rc == 0 && order->how == PREPARE_COMMITS)
+        return prepare_for_commits(seg, order);
+    if (rc == 0 && order->how == PREPARE_AHEAD)
+        rc = file_zero(seg->fd, OFF_FRAMES, order->size, ZERO_STEP);
+    if (rc == 0)
+        rc = segment_map(seg);
+    if (rc == 0 && order->how == PREPARE_AHEAD)
+        rc = map_populate(seg->base, seg->facts.shape.frames_end);
+    return rc;
 }
 
-static int prepare_facts(struct segment *seg, const struct prepare_order *order)
+int prepare_facts(struct segment *seg, const struct prepare_order *order)
 {
     int rc;
 
@@ -109,7 +133,9 @@ int segment_prepare(int dirfd, const struct prepare_order *order, struct segment
         return rc;
     }
     /* P1: only the temporary name exists. The next first opener sweeps it. */
-    rc = prepare_file(seg, order);
+    rc = file_lock(seg->fd, false);
+    if (rc == 0)
+        rc = prepare_file(seg, order);
     if (rc == 0)
         rc = file_rename_new(dirfd, temp, name);
     /* P2: a spare. Nobody believes a segment active before its activation block says so. */

@@ -12,6 +12,9 @@
 #include "sys/file.h"
 #include "sys/map.h"
 
+/* How often a file may turn out to be another, or to be held alone, until that is an error. */
+#define OPEN_TRIES 100
+
 void segment_name(uint64_t number, char out[SEGMENT_NAME_BYTES])
 {
     snprintf(out, SEGMENT_NAME_BYTES, "%016llx.seg", (unsigned long long)number);
@@ -76,20 +79,56 @@ static int segment_check(struct segment *seg, uint64_t number, const uint8_t uui
     return 0;
 }
 
+/* Does the descriptor still have the name? 1, 0 or a status. */
+static int has_name(int dirfd, const char *name, int fd)
+{
+    struct file_facts opened, named;
+    int rc = file_facts(fd, &opened);
+
+    if (rc == 0)
+        rc = file_facts_named(dirfd, name, &named);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    return named.ino == opened.ino && named.dev == opened.dev;
+}
+
+/*
+ * Open the file and hold it (flock, shared): from here on nobody makes another segment of it. Between
+ * the two it may have lost its name and become another: the name is looked at again.
+ */
+static int open_held(int dirfd, const char *name, int flags)
+{
+    int rc = -EBUSY;
+
+    for (int tries = 0; tries < OPEN_TRIES && rc == -EBUSY; tries++) {
+        const int fd = file_open(dirfd, name, flags, 0);
+
+        if (fd < 0)
+            return fd;
+        rc = file_lock(fd, false);
+        if (rc == 0)
+            rc = has_name(dirfd, name, fd);
+        if (rc == 1)
+            return fd;
+        file_close(fd);
+        rc = rc == 0 || rc == -EAGAIN ? -EBUSY : rc; /* made into another just now: look again */
+    }
+    return rc;
+}
+
 int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segment_access access,
                  struct segment **out, const char **why)
 {
     const bool writes = access == SEGMENT_WRITE || access == SEGMENT_PREAD_WRITE;
     struct segment *seg = calloc(1, sizeof(*seg));
     char name[SEGMENT_NAME_BYTES];
-    void *base;
     int rc;
 
     if (!seg)
         return -ENOMEM;
     segment_name(number, name);
     seg->access = access;
-    seg->fd = file_open(dirfd, name, writes ? O_RDWR : O_RDONLY, 0);
+    seg->fd = open_held(dirfd, name, writes ? O_RDWR : O_RDONLY);
     if (seg->fd < 0) {
         rc = seg->fd;
         free(seg);
@@ -99,11 +138,8 @@ int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segmen
         return SEGLOG_ECORRUPT;
     }
     rc = segment_check(seg, number, uuid, why);
-    if (rc == 0 && (access == SEGMENT_READ || access == SEGMENT_WRITE)) {
-        rc = map_file(seg->fd, 0, seg->facts.size, access == SEGMENT_WRITE, &base);
-        if (rc == 0)
-            seg->base = base;
-    }
+    if (rc == 0 && (access == SEGMENT_READ || access == SEGMENT_WRITE))
+        rc = segment_map(seg);
     if (rc < 0) {
         segment_close(seg);
         return rc;
@@ -112,12 +148,31 @@ int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segmen
     return 0;
 }
 
+int segment_map(struct segment *seg)
+{
+    void *base;
+    int rc = 0;
+
+    if (seg->base)
+        return 0;
+    rc = map_file(seg->fd, 0, seg->facts.size, seg->access == SEGMENT_WRITE, &base);
+    if (rc == 0)
+        seg->base = base;
+    return rc;
+}
+
+void segment_unmap(struct segment *seg)
+{
+    if (seg->base)
+        map_drop(seg->base, seg->facts.size);
+    seg->base = NULL;
+}
+
 void segment_close(struct segment *seg)
 {
     if (!seg)
         return;
-    if (seg->base)
-        map_drop(seg->base, seg->facts.size);
+    segment_unmap(seg);
     file_close(seg->fd);
     free(seg);
 }
@@ -239,7 +294,7 @@ int segment_abort_claim(int dirfd, const struct segment *seg, uint64_t offset, u
     verdict = word_checked(&seg->facts.space, offset, WORD_ABORTED, facts.count, facts.span);
 
     segment_name(seg->facts.number, name);
-    fd = file_open(dirfd, name, O_RDWR, 0);
+    fd = open_held(dirfd, name, O_RDWR);
     if (fd < 0)
         return fd;
     rc = file_facts(fd, &file);

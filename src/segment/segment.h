@@ -2,7 +2,9 @@
  * One segment file: open, map, and the blocks that are not frames.
  *
  * A name becomes a segment only after every check here: header, size of the file, number against
- * name, log against log. Nobody ever truncates a named file, so that a checked mapping stays good.
+ * name, log against log. Nobody ever truncates a named file, so that a checked mapping stays good;
+ * and whoever has a segment open holds a shared flock(2) on the description that it reads and maps
+ * it through, so that its file is not made into another segment meanwhile (recycle.c).
  */
 #ifndef SEGMENT_SEGMENT_H
 #define SEGMENT_SEGMENT_H
@@ -35,11 +37,15 @@ bool segment_name_parse(const char *name, uint64_t *number);
  * Open segment `number` of the log `uuid`.
  *
  * returns  0; -ENOENT; SEGLOG_ENOTLOG, SEGLOG_EENDIAN, SEGLOG_EVERSION, SEGLOG_ECORRUPT with *why;
- *          -EACCES, -EIO, -ENOMEM, -EMFILE ...
+ *          -EBUSY: somebody outside locks the file; -EACCES, -EIO, -ENOMEM, -EMFILE ...
  */
 int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segment_access access,
                  struct segment **out, const char **why);
 void segment_close(struct segment *seg);
+/* Map one that was opened SEGMENT_WRITE, if it is not. */
+int segment_map(struct segment *seg);
+/* Drop the mapping and keep the descriptor, which is then all that the segment has. */
+void segment_unmap(struct segment *seg);
 
 /* 0; -EAGAIN: not activated; SEGLOG_ECORRUPT; -EIO */
 int segment_activation(const struct segment *seg, struct activation_facts *out);

@@ -12,9 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/falloc.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "sys/clock.h"
@@ -291,20 +295,92 @@ int file_sync(int fd)
     return 0;
 }
 
+/* As pwritev2() has it from Linux 4.7 on; elsewhere all of the file is synced. */
+int file_pwrite_durable(int fd, const void *buf, size_t n, uint64_t offset)
+{
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)buf, .iov_len = n};
+    ssize_t put;
+    int rc;
+
+    if (offset > INT64_MAX || n > INT64_MAX - offset)
+        return -EOVERFLOW;
+    do
+        put = pwritev2(fd, &part, 1, (off_t)offset, RWF_DSYNC);
+    while (put < 0 && errno == EINTR);
+    if (put == (ssize_t)n)
+        return 0;
+    if (put < 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+        return -errno;
+    rc = file_pwrite(fd, buf, n, offset);
+    return rc < 0 ? rc : file_datasync(fd);
+}
+
+int file_zero(int fd, uint64_t from, uint64_t to, uint64_t step)
+{
+    uint8_t *zeros = calloc(1, step);
+    int rc = zeros ? 0 : -ENOMEM;
+
+    while (rc == 0 && from < to) {
+        const uint64_t up_to = from + step - from % step; /* pieces lie at multiples of step */
+        const uint64_t n = (up_to < to ? up_to : to) - from;
+
+        rc = file_pwrite(fd, zeros, n, from);
+        from += n;
+    }
+    free(zeros);
+    return rc;
+}
+
+int file_unshare(int fd, uint64_t size)
+{
+    while (fallocate(fd, FALLOC_FL_UNSHARE_RANGE, 0, (off_t)size) < 0) {
+        if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
+            return 0; /* where nothing can be shared */
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+int file_lock(int fd, bool alone)
+{
+    while (flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+static void facts_of(const struct stat *st, struct file_facts *out)
+{
+    *out = (struct file_facts){
+        .size = (uint64_t)st->st_size,
+        .dev = (uint64_t)st->st_dev,
+        .ino = (uint64_t)st->st_ino,
+        .names = (uint64_t)st->st_nlink,
+        .mode = (uint32_t)(st->st_mode & 07777),
+        .block = (uint32_t)st->st_blksize,
+        .is_regular = S_ISREG(st->st_mode),
+    };
+}
+
 int file_facts(int fd, struct file_facts *out)
 {
     struct stat st;
 
     if (fstat(fd, &st) < 0)
         return -errno;
-    *out = (struct file_facts){
-        .size = (uint64_t)st.st_size,
-        .dev = (uint64_t)st.st_dev,
-        .ino = (uint64_t)st.st_ino,
-        .mode = (uint32_t)(st.st_mode & 07777),
-        .block = (uint32_t)st.st_blksize,
-        .is_regular = S_ISREG(st.st_mode),
-    };
+    facts_of(&st, out);
+    return 0;
+}
+
+int file_facts_named(int dirfd, const char *name, struct file_facts *out)
+{
+    struct stat st;
+
+    if (fstatat(dirfd, name, &st, 0) < 0)
+        return -errno;
+    facts_of(&st, out);
     return 0;
 }
 

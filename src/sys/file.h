@@ -64,15 +64,36 @@ int file_advise(int fd, uint64_t offset, uint64_t len, int advice);
 int file_datasync(int fd);
 int file_sync(int fd);
 
+/* Write n bytes at offset and make just them durable, with what is needed to find them again. */
+int file_pwrite_durable(int fd, const void *buf, size_t n, uint64_t offset);
+
+/* Write zeros over [from, to), `step` bytes at a time: what is written at once the page cache tends to
+ * keep in one piece. */
+int file_zero(int fd, uint64_t from, uint64_t to, uint64_t step);
+
+/* Give blocks that are shared with another file (reflink) copies of their own, where that exists. */
+int file_unshare(int fd, uint64_t size);
+
+/*
+ * flock(2) on the open file description, never waiting: shared, or alone. Converts what is held. It
+ * lasts for as long as any descriptor or mapping of the description, in forked children too.
+ * 0; -EAGAIN: refused.
+ */
+int file_lock(int fd, bool alone);
+
 struct file_facts {
     uint64_t size;
     uint64_t dev;
     uint64_t ino;
+    uint64_t names; /* hard links */
     uint32_t mode;  /* permission bits */
     uint32_t block; /* preferred I/O size; on hugetlbfs the size of a huge page */
     bool is_regular;
 };
 int file_facts(int fd, struct file_facts *out);
+
+/* The same for what has this name. */
+int file_facts_named(int dirfd, const char *name, struct file_facts *out);
 
 /* Give a finished file its name; -EEXIST if the name is taken. Falls back to link and unlink. */
 int file_rename_new(int dirfd, const char *from, const char *to);

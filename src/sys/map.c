@@ -20,6 +20,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
@@ -141,6 +144,23 @@ int map_sync(void *base, uint64_t from, uint64_t to)
             return -errno;
     }
     return 0;
+}
+
+void map_populate_read(void *base, size_t size)
+{
+    const uintptr_t into_page = (uintptr_t)base & (map_page_size() - 1);
+    const uint8_t *first = (const uint8_t *)base - into_page;
+
+    size += into_page;
+    while (madvise((void *)(uintptr_t)first, size, MADV_POPULATE_READ) < 0) {
+        if (errno == EINTR || errno == EAGAIN)
+            continue;
+        if (errno == EINVAL) { /* before Linux 5.14 */
+            for (size_t at = 0; at < size; at += map_page_size())
+                (void)*(const volatile uint8_t *)(first + at);
+        }
+        return; /* what is not in place faults later */
+    }
 }
 
 void map_sequential(void *base, size_t size)

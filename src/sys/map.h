@@ -32,6 +32,10 @@ void map_prefault(void *base, size_t size);
  * Only for memory whose blocks are reserved. */
 int map_populate(void *base, size_t size);
 
+/* The same for reading: what the page cache has is mapped, and a store costs the smaller fault of a page
+ * that is written to for the first time since it was synced. */
+void map_populate_read(void *base, size_t size);
+
 /* Write what changed in bytes [from, to) of a mapping to the file's medium, and what is needed to read
  * it back: fdatasync of that range. blocks on the disk */
 int map_sync(void *base, uint64_t from, uint64_t to);

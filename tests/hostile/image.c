@@ -172,13 +172,22 @@ static void append_one(struct image *image, struct seglog_appender *appender)
     image->next_seq++;
 }
 
-/* Is there a segment of this number yet? */
-static bool has_segment(const char *dir, uint64_t number)
+/* Has the log come to this segment yet? */
+static bool has_come_to(const char *dir, uint64_t number)
 {
-    char path[256];
+    const int dirfd = dir_open(dir);
+    char name[SEGMENT_NAME_BYTES];
+    uint64_t magic = 0;
+    int fd;
 
-    snprintf(path, sizeof(path), "%s/%016" PRIx64 ".seg", dir, number);
-    return access(path, F_OK) == 0;
+    segment_name(number, name);
+    fd = file_open(dirfd, name, O_RDONLY, 0);
+    if (fd >= 0)
+        must(file_pread(fd, &magic, sizeof(magic),
+                        OFF_ACTIVATION + offsetof(struct activation_block, magic)) == 0);
+    file_close(fd);
+    file_close(dirfd);
+    return magic != 0;
 }
 
 struct image *image_make(void)
@@ -194,13 +203,13 @@ struct image *image_make(void)
     must(image != NULL && mkdtemp(dir) != NULL);
     must(seglog_log_open(dir, &options, &log) == 0);
     must(seglog_appender_open(log, NULL, &appender) == 0);
-    while (!has_segment(dir, 3))
+    while (!has_come_to(dir, 3))
         append_one(image, appender);
     for (int i = 0; i < 3; i++) { /* so that segment 3 is the active one */
         append_one(image, appender);
         must(seglog_log_tend(log) == 0);
     }
-    while (!has_segment(dir, 5))
+    while (!has_come_to(dir, 5))
         append_one(image, appender);
     for (int i = 0; i < 40; i++)
         append_one(image, appender);

@@ -50,6 +50,13 @@ ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
     return step(STEP_PWRITE) ? -1 : syscall(SYS_pwrite64, fd, buf, n, offset);
 }
 
+ssize_t pwritev2(int fd, const struct iovec *parts, int n, off_t offset, int flags)
+{
+    const unsigned long at = (unsigned long)offset;
+
+    return step(STEP_SYNC) ? -1 : syscall(SYS_pwritev2, fd, parts, n, at, 0ul, flags);
+}
+
 int fdatasync(int fd)
 {
     return step(STEP_SYNC) ? -1 : (int)syscall(SYS_fdatasync, fd);

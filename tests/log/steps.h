@@ -13,7 +13,7 @@
 enum step {
     STEP_NONE = 0,
     STEP_PWRITE = 1,
-    STEP_SYNC = 2, /* fdatasync, fsync, msync */
+    STEP_SYNC = 2, /* fdatasync, fsync, msync, pwritev2 */
     STEP_FALLOCATE = 4,
     STEP_NAME = 8, /* renameat2, linkat, unlinkat */
     STEP_ANY = 15,

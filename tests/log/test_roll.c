@@ -251,13 +251,13 @@ Test(roll, tending_prepares_what_is_asked_for)
     struct seglog_log *log = log_attach(dir);
     struct seglog_appender *ap = log_appender(log, SEGLOG_SHARED);
 
-    log_append(ap, 700);
+    log_append(ap, 400); /* a good part of the first */
     cr_assert_eq(tally_dir(dir, false).spares, 0);
     cr_assert_ok(seglog_log_tend(log));
     cr_assert_eq(tally_dir(dir, false).spares, 1);
     cr_assert_ok(seglog_log_tend(log));
     cr_assert_eq(tally_dir(dir, false).spares, 1);
-    log_append(ap, 400);
+    log_append(ap, 700);
     log_detach(log, ap);
     cr_assert_eq(tally_dir(dir, false).records, 1100);
     tmpdir_remove(dir);
@@ -270,7 +270,7 @@ Test(roll, a_spare_of_the_dead_is_used)
     struct seglog_appender *ap = log_appender(log, SEGLOG_SHARED);
     uint64_t before;
 
-    log_append(ap, 700);
+    log_append(ap, 400);
     cr_assert_ok(seglog_log_tend(log));
     log_detach(log, ap);
     before = atomic_load(&steps.fallocates);
@@ -331,7 +331,7 @@ static void roll_together(uint32_t flags)
     cr_assert_eq(t.voids, 0);
     /* Two such records fit into a segment: none was skipped or made twice. */
     cr_assert_eq(t.segments, ROLLERS * 40 / 2);
-    cr_assert_leq(t.spares, 1);
+    cr_assert_leq(t.spares, SPARES_MAX);
     cr_assert_eq(t.temps, 0);
     tmpdir_remove((char *)(uintptr_t)r->dir);
 }

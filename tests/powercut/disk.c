@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define FILES_MAX 4096
@@ -195,6 +196,36 @@ int msync(void *addr, size_t len, int flags)
     must(pread(fd, f->bytes + offset, len, (off_t)offset) == (ssize_t)len, "read");
     close(fd);
     return 0;
+}
+
+/* RWF_DSYNC: these bytes are synced, and the size. */
+ssize_t pwritev2(int fd, const struct iovec *parts, int n, off_t offset, int flags)
+{
+    struct synced_file *f;
+    struct stat st;
+    uint64_t key;
+    ssize_t put;
+
+    must(n == 1 && flags == RWF_DSYNC, "a way of writing that is not simulated");
+    put = pwrite(fd, parts[0].iov_base, parts[0].iov_len, offset);
+    must(fstat(fd, &st) == 0, "fstat");
+    if (put < 0 || st.st_dev != watched_dev)
+        return put;
+    key = key_of_fd(fd);
+    f = file_find(key);
+    if (!f) {
+        must(file_count < FILES_MAX, "too many files");
+        f = &files[file_count++];
+        *f = (struct synced_file){.key = key};
+    }
+    if (f->size < (size_t)st.st_size) {
+        f->bytes = realloc(f->bytes, (size_t)st.st_size + 1);
+        must(f->bytes != NULL, "memory");
+        memset(f->bytes + f->size, 0, (size_t)st.st_size - f->size);
+        f->size = (size_t)st.st_size;
+    }
+    memcpy(f->bytes + offset, parts[0].iov_base, (size_t)put);
+    return put;
 }
 
 void disk_watch(const char *dir)
