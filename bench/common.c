@@ -27,7 +27,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-struct bench_options bench = {.dir = "/dev/shm", .rounds = 9, .near_ns = 170};
+struct bench_options bench = {.dir = "/dev/shm", .rounds = 9, .segments = 100, .near_ns = 170};
 uint8_t *bench_pool;
 
 static cpu_set_t all_cpus;
@@ -40,6 +40,7 @@ static _Noreturn void usage(const char *program, const char *sections, int statu
             "usage: %s [options] [section]\n"
             "  -d, --dir DIR       where scratch logs go (/dev/shm)\n"
             "  -r, --rounds N      of each comparison (9)\n"
+            "  -s, --segments N    that a run goes through, where it rolls (100)\n"
             "  -n, --near NS       a line bounced in less means near processors (170)\n"
             "  -p, --payload N     this payload only\n"
             "  -c, --command FILE  the seglog command\n"
@@ -65,20 +66,28 @@ static void pool_fill(void)
 void bench_start(int argc, char **argv, const char *sections)
 {
     static const struct option longs[] = {
-        {"dir", required_argument, NULL, 'd'},     {"rounds", required_argument, NULL, 'r'},
-        {"near", required_argument, NULL, 'n'},    {"command", required_argument, NULL, 'c'},
-        {"payload", required_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},
+        {"rounds", required_argument, NULL, 'r'},
+        {"near", required_argument, NULL, 'n'},
+        {"command", required_argument, NULL, 'c'},
+        {"payload", required_argument, NULL, 'p'},
+        {"segments", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "d:r:n:p:c:jh", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "d:r:s:n:p:c:jh", longs, NULL)) != -1) {
         switch (option) {
         case 'd':
             bench.dir = optarg;
             break;
         case 'r':
             bench.rounds = atoi(optarg);
+            break;
+        case 's':
+            bench.segments = (unsigned)atoi(optarg);
             break;
         case 'n':
             bench.near_ns = atof(optarg);
@@ -96,7 +105,8 @@ void bench_start(int argc, char **argv, const char *sections)
             usage(argv[0], sections, option == 'h' ? 0 : 2);
         }
     }
-    if (bench.rounds < 1 || bench.rounds > BENCH_ROUNDS_MAX || optind + 1 < argc)
+    if (bench.rounds < 1 || bench.segments < 1 || bench.rounds > BENCH_ROUNDS_MAX ||
+        optind + 1 < argc)
         usage(argv[0], sections, 2);
     bench.only = argv[optind];
     bench_sys(sched_getaffinity(0, sizeof(all_cpus), &all_cpus), "sched_getaffinity");

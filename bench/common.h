@@ -28,6 +28,7 @@ struct bench_options {
     const char *dir;     /* where scratch logs go */
     const char *command; /* the seglog command, for start.c */
     int rounds;          /* of each comparison */
+    unsigned segments;   /* that a run goes through, for roll.c */
     double near_ns;      /* a line bounced there and back in less: the processors are near */
     bool json;           /* one object a line instead of tables */
     size_t payload;      /* measure this one only; 0: all */

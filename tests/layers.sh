@@ -17,8 +17,9 @@ check() (
     for folder in include src bench examples; do
         if [ -d $folder ]; then folders="$folders $folder"; fi
     done
+    # bench/roll.c drops segments, for which there is no public call yet: it may see everything.
     # shellcheck disable=SC2086
-    find $folders -name '*.[ch]' | LC_ALL=C sort >"$work/files"
+    find $folders -name '*.[ch]' | grep -vx bench/roll.c | LC_ALL=C sort >"$work/files"
     awk -v list=src/layers.txt -v files="$work/files" '
         function normal(path,    part, n, i, out, m, result) {
             n = split(path, part, "/")
