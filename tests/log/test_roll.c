@@ -152,6 +152,116 @@ Test(roll, a_log_that_has_no_room_for_its_first_segment)
     tmpdir_remove(dir);
 }
 
+/* ---- told before it hurts --------------------------------------------------------------------- */
+
+struct told {
+    unsigned events;
+    struct seglog_event last;
+};
+
+static void note_event(void *context, const struct seglog_event *event)
+{
+    struct told *told = context;
+
+    told->events++;
+    told->last = *event;
+}
+
+static void expect_told(const struct told *told, unsigned events, uint32_t kind, int status)
+{
+    cr_assert_eq(told->events, events);
+    cr_assert_eq(told->last.kind, kind);
+    cr_assert_status(told->last.status, status);
+}
+
+Test(roll, a_full_disk_is_told_when_a_preparation_fails_and_when_one_succeeds)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct told told = {0};
+    const struct seglog_log_options options = {
+        .flags = SEGLOG_LOG_NO_HELPER, .notify = note_event, .notify_context = &told};
+    struct seglog_appender *ap;
+    struct seglog_log *log;
+
+    cr_assert_ok(seglog_log_open(dir, &options, &log));
+    ap = log_appender(log, SEGLOG_SHARED);
+    log_append(ap, 400);
+    atomic_store(&steps.fail_errno, ENOSPC);
+    atomic_store(&steps.fail, STEP_FALLOCATE);
+    cr_assert_status(seglog_log_tend(log), -ENOSPC);
+    cr_assert_eq(atomic_load(&log->view.live->prepare_status), ENOSPC);
+    expect_told(&told, 1, SEGLOG_EVENT_PREPARE_FAILED, -ENOSPC);
+    log_append(ap, 100); /* nothing hurts yet */
+    cr_assert_eq(told.events, 1);
+    atomic_store(&steps.fail, STEP_NONE);
+    log_append(ap, 400);
+    cr_assert_eq(atomic_load(&log->view.live->prepare_status), 0);
+    expect_told(&told, 2, SEGLOG_EVENT_PREPARED, 0);
+    log_detach(log, ap);
+    cr_assert_eq(tally_dir(dir, false).temps, 0);
+    tmpdir_remove(dir);
+}
+
+/* ---- how many --------------------------------------------------------------------------------- */
+
+/* As many as the rolls ask for that came too early, and then fewer. */
+Test(roll, spares_follow_the_rate)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct seglog_log *log = log_attach(dir);
+    struct seglog_appender *ap = log_appender(log, SEGLOG_SHARED);
+    const unsigned segment = 575; /* records of log_append() */
+
+    log_append(ap, segment / 2);
+    cr_assert_eq(log->spares_goal, 1);
+    for (unsigned i = 0; i < 2 * SPARES_MAX; i++) /* none is ever ready */
+        log_append(ap, segment);
+    cr_assert_eq(log->spares_goal, SPARES_MAX);
+    cr_assert_ok(seglog_log_tend(log));
+    cr_assert_eq(tally_dir(dir, false).spares, SPARES_MAX);
+    log->prepare_ns = 1; /* whatever comes now, comes slowly */
+    for (unsigned i = 0; i < 100 && log->spares_goal > 1; i++) {
+        log_append(ap, segment);
+        cr_assert_ok(seglog_log_tend(log));
+        log->prepare_ns = 1;
+    }
+    cr_assert_eq(log->spares_goal, 1);
+    log_detach(log, ap);
+    tmpdir_remove(dir);
+}
+
+/* ---- nothing to do ---------------------------------------------------------------------------- */
+
+/* A log that nobody appends to costs nothing, whatever threads it has. */
+Test(roll, an_idle_log_uses_no_processor)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_SEALED);
+    const struct seglog_log_options options = {0};
+    const uint64_t start = clock_monotonic_ns();
+    struct rusage before, after;
+    struct seglog_appender *ap;
+    struct seglog_log *log;
+    uint64_t durable = 0;
+
+    cr_assert_ok(seglog_log_open(dir, &options, &log));
+    ap = log_appender(log, SEGLOG_SHARED);
+    log_append(ap, 2000);
+    while (durable < 575 * 3) { /* helper and preparer have run, and what was full is sealed */
+        cr_assert_lt(clock_monotonic_ns() - start, PATIENCE);
+        clock_sleep_ns(MS);
+        cr_assert_ok(seglog_log_progress(log, &durable, NULL));
+    }
+    clock_sleep_ns(200 * MS);
+    cr_assert(log->helper_runs && log->preparer_runs);
+    cr_assert(getrusage(RUSAGE_SELF, &before) == 0);
+    clock_sleep_ns(1000 * MS);
+    cr_assert(getrusage(RUSAGE_SELF, &after) == 0);
+    /* Two switches of our own sleep, and no more of anybody's. */
+    cr_assert_leq(after.ru_nvcsw - before.ru_nvcsw, 4);
+    log_detach(log, ap);
+    tmpdir_remove(dir);
+}
+
 /* ---- files that may not grow so large --------------------------------------------------------- */
 
 static int limited(struct child *parent, void *arg)

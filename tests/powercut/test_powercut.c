@@ -43,6 +43,7 @@ struct bed {
     struct seglog_appender *ap;
     char *dir;
     uint64_t seed;
+    uint64_t recycled; /* segments, summed up over all cuts */
 };
 
 static size_t payload_of(uint64_t mark, uint8_t *out)
@@ -134,6 +135,27 @@ static void sync_or_seal(struct bed *b)
         b->o->durable = durable;
 }
 
+/* Segments that are made of removed ones' files just now. */
+static uint64_t count_recycled(const struct bed *b)
+{
+    const struct log_view *view = &b->log->view;
+    struct segment_list list;
+    uint64_t count = 0;
+
+    cr_assert_ok(segment_list_read(view->dirfd, &list));
+    for (size_t i = 0; i < list.count; i++) {
+        struct segment *seg;
+
+        if (segment_open(view->dirfd, list.numbers[i], view->settings.uuid, SEGMENT_PREAD, &seg,
+                         NULL) < 0)
+            continue;
+        count += seg->facts.recycled;
+        segment_close(seg);
+    }
+    segment_list_free(&list);
+    return count;
+}
+
 /* The power may fail while a claim is open. */
 static void leave_claim_open(struct bed *b)
 {
@@ -184,7 +206,9 @@ static void work(struct bed *b)
             close_bed(b);
             open_bed(b);
         } else if (what == 1) {
-            drop(b);
+            for (uint64_t k = dice_below(&b->dice, 4); k > 0; k--)
+                drop(b);
+            cr_assert_ok(seglog_log_tend(b->log)); /* their files may be recycled */
         } else if (what < 5) {
             sync_or_seal(b);
         } else if (what < 8) {
@@ -287,7 +311,8 @@ static uint64_t setting(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static void one_seed(uint64_t seed, unsigned cuts)
+/* Gives how many recycled segments the cuts met. */
+static uint64_t one_seed(uint64_t seed, unsigned cuts)
 {
     static const uint32_t levels[] = {SEGLOG_SYNC_NONE, SEGLOG_SYNC_SEALED, SEGLOG_SYNC_RECORD};
     const struct seglog_log_options options = {.segment_size = SEGLOG_SEGMENT_SIZE_MIN,
@@ -306,6 +331,7 @@ static void one_seed(uint64_t seed, unsigned cuts)
 
         work(&b);
         leave_claim_open(&b);
+        b.recycled += count_recycled(&b);
         snprintf(name, sizeof(name), "cut%u", cut);
         image = tmpdir_path(top, name);
         cr_assert_eq(mkdir(image, 0750), 0);
@@ -320,12 +346,14 @@ static void one_seed(uint64_t seed, unsigned cuts)
     free(b.dir);
     free(b.o);
     tmpdir_remove(top);
+    return b.recycled;
 }
 
 Test(powercut, what_was_acknowledged_survives_and_nothing_is_invented, .timeout = 900)
 {
     const uint64_t only = setting("SEGLOG_SEED", 0);
     const unsigned cuts = 6;
+    uint64_t recycled = 0;
     const uint64_t images = setting("SEGLOG_CUTS", getenv("SEGLOG_TEST_QUICK") ? 60 : 600);
 
     if (only) {
@@ -333,7 +361,9 @@ Test(powercut, what_was_acknowledged_survives_and_nothing_is_invented, .timeout 
         return;
     }
     for (uint64_t seed = 1; seed <= images / cuts; seed++)
-        one_seed(seed, cuts);
-    printf("power cuts: %llu images, %llu units lost, %llu kept\n", (unsigned long long)images,
-           (unsigned long long)disk_units_old, (unsigned long long)disk_units_new);
+        recycled += one_seed(seed, cuts);
+    cr_assert_gt(recycled, 0);
+    printf("power cuts: %llu images, %llu units lost, %llu kept, %llu recycled segments\n",
+           (unsigned long long)images, (unsigned long long)disk_units_old,
+           (unsigned long long)disk_units_new, (unsigned long long)recycled);
 }
