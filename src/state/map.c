@@ -378,13 +378,25 @@ static int may_grow(struct seglog_map *map)
     return !map->grows || map->mode == SEGLOG_MAP_PRIVATE ? -EPERM : 0;
 }
 
-/* The map ends where the file ends. */
+/*
+ * The map ends where the file ends.
+ *
+ * Whoever makes a file longer sets the new size first and then, on ext4, zeroes the rest of what was
+ * the last page. What is stored there in between, on the strength of the new size, is lost. So wait for
+ * that call to be over: one of our own that changes nothing comes after it.
+ */
 static int map_up_to(struct seglog_map *map, uint64_t file_size)
 {
     const uint64_t mapped = map->region.options.offset + atomic_load(&map->region.size);
 
     if (file_size < mapped)
         return map_lost(map);
+    if (file_size > mapped && map->mode == SEGLOG_MAP_WRITE) {
+        const int rc = file_lengthen(map->fd, file_size - 1, 1);
+
+        if (rc < 0)
+            return rc;
+    }
     return region_extend(&map->region, file_size - map->region.options.offset);
 }
 

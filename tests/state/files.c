@@ -16,9 +16,20 @@
 
 char *files_dir;
 
+/* What files_path() gave, for the teardown. */
+static struct path {
+    struct path *next;
+    char *text;
+} * paths;
+
 char *files_path(const char *name)
 {
-    return tmpdir_path(files_dir, name); /* given back by the end of the test's process */
+    struct path *path = malloc(sizeof(*path));
+
+    cr_assert(path != NULL);
+    *path = (struct path){.next = paths, .text = tmpdir_path(files_dir, name)};
+    paths = path;
+    return path->text;
 }
 
 void files_setup(void)
@@ -28,6 +39,13 @@ void files_setup(void)
 
 void files_teardown(void)
 {
+    while (paths) {
+        struct path *next = paths->next;
+
+        free(paths->text);
+        free(paths);
+        paths = next;
+    }
     (void)umount2(files_dir, MNT_DETACH);
     tmpdir_remove(files_dir);
 }

@@ -40,6 +40,13 @@ static inline uint64_t files_random(uint64_t *state)
     return *state;
 }
 
+/* A sanitizer that counts pages of its own, and lets mlock() do nothing. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define FILES_SANITIZED 1
+#else
+#define FILES_SANITIZED 0
+#endif
+
 /* The tests with this set take less time. */
 bool files_quick(void);
 
