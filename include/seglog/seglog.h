@@ -11,6 +11,7 @@
 #include <seglog/reader.h>
 #include <seglog/ring.h>
 #include <seglog/status.h>
+#include <seglog/struct.h>
 
 /* The release, and the on-disk format that it writes. */
 #define SEGLOG_VERSION_MAJOR 0
