@@ -5,79 +5,33 @@
 #include "reader/handle.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-static int anchor_add(struct held *held, uint64_t offset, uint64_t seq_rel)
-{
-    const size_t n = held->anchor_count;
-
-    if (n > 0 && (offset - OFF_FRAMES) / INDEX_STRIDE <=
-                     (held->anchors[n - 1].offset - OFF_FRAMES) / INDEX_STRIDE)
-        return 0;
-    if (n == held->anchor_capacity) {
-        const size_t capacity = n ? 2 * n : 64;
-        struct anchor *anchors = realloc(held->anchors, capacity * sizeof(*anchors));
-
-        if (!anchors)
-            return -ENOMEM;
-        held->anchors = anchors;
-        held->anchor_capacity = capacity;
-    }
-    held->anchors[n] = (struct anchor){.offset = (uint32_t)offset, .seq_rel = (uint32_t)seq_rel};
-    held->anchor_count = n + 1;
-    return 0;
-}
-
-/* 0; SEGLOG_ECORRUPT: walk instead */
-static int anchors_load(struct held *held)
-{
-    const size_t count = held->footer.index_count;
-    struct index_entry *entries;
-    struct anchor *anchors;
-    int rc;
-
-    if (held->footer_lost || count == 0)
-        return SEGLOG_ECORRUPT;
-    entries = malloc(count * sizeof(*entries));
-    anchors = malloc(count * sizeof(*anchors));
-    rc = entries && anchors ? segment_index(held->seg, &held->footer, entries) : -ENOMEM;
-    if (rc < 0) {
-        free(anchors);
-        free(entries);
-        return rc;
-    }
-    for (size_t i = 0; i < count; i++)
-        anchors[i] = (struct anchor){
-            .offset = le32_get(&entries[i].offset),
-            .seq_rel = le32_get(&entries[i].seq_rel),
-            .max_time = le64_get(&entries[i].max_time),
-        };
-    free(entries);
-    free(held->anchors);
-    held->anchors = anchors;
-    held->anchors_timed = true;
-    held->anchor_count = held->anchor_capacity = count;
-    held->anchored_at = held->end;
-    held->anchored_seq_rel = held->footer.next_seq - held->base_seq;
-    return 0;
-}
-
+/*
+ * Note the frames up to `at`. In a segment that is not sealed, a claim may still become a record, and
+ * what is bad may be where a recovery will cut: whoever searches forward stops there and looks.
+ */
 static int anchors_walk(struct held *held, uint64_t at)
 {
-    struct scan scan = held_scan(held, held->anchored_at, held->anchored_seq_rel, false);
+    struct sparse *sparse = &held->sparse;
+    struct scan scan = held_scan(held, sparse->at, sparse->seq_rel, false);
 
     while (scan.at < at && scan.at < scan.end) {
-        const uint64_t offset = scan.at, seq_rel = scan.seq_rel;
         struct scan_frame frame;
-        uint64_t lost;
+        uint64_t lost, time_ns = 0;
         int rc = held_scan_next(held, &scan, &frame);
 
         if (rc == 1) {
-            rc = anchor_add(held, offset, seq_rel);
+            if (frame.facts.state == WORD_DATA)
+                time_ns = frame.frame.time_ns;
+            if (frame.facts.state == WORD_CLAIMED)
+                sparse_doubt(sparse);
+            rc = sparse_note(sparse);
             if (rc < 0)
                 return rc;
         } else if (rc == SEGLOG_ECORRUPT ||
                    (rc == 0 && held->sealed && frame.facts.state == WORD_EMPTY)) {
+            if (!held->sealed)
+                sparse_doubt(sparse);
             rc = held_resync(held, &scan, &lost);
             if (rc < 0)
                 return rc;
@@ -88,16 +42,15 @@ static int anchors_walk(struct held *held, uint64_t at)
         } else {
             break;
         }
-        held->anchored_at = scan.at;
-        held->anchored_seq_rel = scan.seq_rel;
+        sparse_pass(sparse, scan.at, scan.seq_rel, time_ns);
     }
     return 0;
 }
 
 int anchors_cover(struct held *held, uint64_t at)
 {
-    if (held->sealed && held->anchor_count == 0) {
-        const int rc = anchors_load(held);
+    if (held->sealed && !held->footer_lost && held->sparse.count == 0) {
+        const int rc = sparse_load(&held->sparse, held->seg, &held->footer);
 
         if (rc != SEGLOG_ECORRUPT)
             return rc;
@@ -105,17 +58,18 @@ int anchors_cover(struct held *held, uint64_t at)
     return anchors_walk(held, at);
 }
 
-const struct anchor *anchor_before(const struct held *held, uint64_t at)
+bool anchors_ready(struct held *held)
 {
-    size_t low = 0, high = held->anchor_count;
+    if (held->is_cold || held->gated) /* the end may be anywhere; and may come while we look */
+        return false;
+    sparse_settle(&held->sparse);
+    return anchors_cover(held, UINT64_MAX) == 0;
+}
 
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-
-        if (held->anchors[middle].offset < at)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low > 0 ? &held->anchors[low - 1] : NULL;
+void anchors_skip(struct place *place, const struct anchor *anchor)
+{
+    if (!anchor || anchor->offset <= place->at)
+        return;
+    place->at = anchor->offset;
+    place->seq_rel = anchor->seq_rel;
 }

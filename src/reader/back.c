@@ -49,7 +49,7 @@ static int trail_pass(struct trail *trail, struct held *held, struct scan *scan,
 /* Note the frames from the last anchor before the place up to it. */
 static int trail_fill(struct trail *trail, struct held *held, const struct place *place)
 {
-    const struct anchor *anchor = anchor_before(held, place->at);
+    const struct anchor *anchor = sparse_by_offset(&held->sparse, place->at);
     struct scan scan;
 
     trail->held = NULL;

@@ -6,43 +6,26 @@
 
 #include <errno.h>
 
-static bool reaches_time(struct seglog_reader *r, uint64_t number, uint64_t time_ns)
+static bool reaches_time(void *context, size_t i, uint64_t time_ns)
 {
-    struct activation_facts act;
-    struct footer_facts footer;
-    bool sealed = false;
+    struct catalog_facts facts;
 
-    return path_peek(r, number, &act, &footer, &sealed) != 0 || !sealed ||
-           footer.log_max_time >= time_ns;
+    return seek_look(context, i, &facts) != 0 || !facts.sealed || facts.log_max_time >= time_ns;
 }
 
-/* At the beginning of a segment: pass what the seal says is older. */
+/* At the beginning of a segment: pass what is older. */
 static void skip_older(struct seglog_reader *r, uint64_t time_ns)
 {
     struct held *held = r->place.held;
-    size_t low = 0, high;
 
-    if (!held->sealed || held->footer_lost)
+    if (held->footer_lost)
         return;
-    if (held->footer.max_time < time_ns || held->footer.record_count == 0) {
+    if (held->sealed && (held->footer.max_time < time_ns || held->footer.record_count == 0))
         place_at_end(&r->place, held);
-        return;
-    }
-    if (anchors_cover(held, UINT64_MAX) < 0 || !held->anchors_timed)
-        return;
-    high = held->anchor_count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-
-        if (held->anchors[middle].max_time < time_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low > 0) {
-        r->place.at = held->anchors[low - 1].offset;
-        r->place.seq_rel = held->anchors[low - 1].seq_rel;
-    }
+    else if (anchors_ready(held))
+        anchors_skip(&r->place, sparse_by_time(&held->sparse, time_ns));
+    if (!held->sealed)
+        r->newest = held;
 }
 
 static int walk_to_time(struct seglog_reader *r, uint64_t time_ns)
@@ -65,21 +48,31 @@ static int walk_to_time(struct seglog_reader *r, uint64_t time_ns)
     }
 }
 
+/* To the segment where the search begins. */
+static int find_segment(struct seglog_reader *r, uint64_t time_ns)
+{
+    const struct catalog *catalog = &r->catalog;
+    size_t sealed = catalog->sealed, i;
+    int rc = 0;
+
+    /* What is sealed already may answer it; else the end has to be looked for. */
+    if (sealed == 0 || catalog->entries[sealed - 1].facts.log_max_time < time_ns) {
+        rc = seek_tail(r, &sealed);
+        if (rc < 0)
+            return rc;
+    }
+    i = catalog_first(sealed, reaches_time, r, time_ns);
+    if (i < sealed)
+        rc = path_to(r, catalog->entries[i].number);
+    return rc < 0 ? path_first(r, &r->place) : 0; /* it is damaged: the long way */
+}
+
 int find_time(struct seglog_reader *r, uint64_t time_ns)
 {
-    struct segment_list list;
-    size_t sealed, i;
-    int rc = seek_list(r, &list);
+    struct place first;
+    int rc = seek_refresh(r, &first);
 
-    if (rc < 0)
-        return rc;
-    rc = seek_tail(r, &list, &sealed);
-    i = rc < 0 ? 0 : seek_first(r, &list, sealed, reaches_time, time_ns);
-    if (rc == 0 && i < sealed) {
-        rc = path_to(r, list.numbers[i]);
-        if (rc < 0)
-            rc = path_first(r, &r->place); /* it is damaged: the long way */
-    }
-    segment_list_free(&list);
+    if (rc == 0)
+        rc = find_segment(r, time_ns);
     return rc < 0 ? rc : walk_to_time(r, time_ns);
 }

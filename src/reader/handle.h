@@ -16,15 +16,10 @@
 
 #include <seglog/reader.h>
 
+#include "index/catalog.h"
+#include "index/sparse.h"
 #include "log/view.h"
 #include "segment/build.h"
-
-/* A frame from which a walk may begin. */
-struct anchor {
-    uint32_t offset;
-    uint32_t seq_rel;
-    uint64_t max_time; /* of the records before it in this segment; sealed segments only */
-};
 
 /* A segment as this reader holds it. All that are open are in one list, newest first. */
 struct held {
@@ -49,12 +44,7 @@ struct held {
     bool footer_lost; /* sealed, as mark and successor prove, but its footer cannot be read */
     struct footer_facts footer; /* sealed */
 
-    struct anchor *anchors;
-    bool anchors_timed; /* from the index: max_time is set */
-    size_t anchor_count;
-    size_t anchor_capacity;
-    uint64_t anchored_at;      /* walked so far for anchors ... */
-    uint64_t anchored_seq_rel; /* ... and the number there */
+    struct sparse sparse; /* places in it to begin a walk from */
 };
 
 /* Between two records. */
@@ -114,7 +104,9 @@ struct seglog_reader {
     uint64_t reported_at;             /* ... still standing before it */
     uint64_t reported_to;
     const struct held *gap_held; /* the gap before this segment was reported, going backward */
+    const struct held *newest;   /* unsealed, kept open for its anchors, which took a walk */
 
+    struct catalog catalog; /* as of the last seek */
     struct trail trail;
     struct arena_block *arena;
     _Atomic uint32_t never; /* slept on when there is nothing to be woken by */
@@ -223,8 +215,10 @@ int path_peek(struct seglog_reader *r, uint64_t number, struct activation_facts 
 
 /* Have anchors for all frames before `at` (UINT64_MAX: all there are). 0, -ENOMEM, -EIO */
 int anchors_cover(struct held *held, uint64_t at);
-/* The last anchor before `at` (offset), or NULL. */
-const struct anchor *anchor_before(const struct held *held, uint64_t at);
+/* Have those from which a search forward may begin. false: there are none here, walk. */
+bool anchors_ready(struct held *held);
+/* From the place to an anchor farther on, if there is one. */
+void anchors_skip(struct place *place, const struct anchor *anchor);
 
 /* ---- back.c, seek.c, find.c, arena.c -------------------------------------------------------- */
 
@@ -235,15 +229,12 @@ int seek_end(struct seglog_reader *r);
 int find_time(struct seglog_reader *r, uint64_t time_ns);
 void *arena_copy(struct seglog_reader *r, const void *data, uint64_t len);
 void arena_free(struct seglog_reader *r);
-/* The segments kept, ascending. */
-int seek_list(struct seglog_reader *r, struct segment_list *out);
-/* Stand behind the last sealed segment, or at the log's beginning. *sealed: how many in the list are
- * not behind that place. */
-int seek_tail(struct seglog_reader *r, const struct segment_list *list, size_t *sealed);
-/* Is segment `number` at or behind what is sought? One that cannot be read: true. */
-typedef bool seek_test(struct seglog_reader *r, uint64_t number, uint64_t sought);
-/* The first of n for which the test holds, n if none: never too far along the log. */
-size_t seek_first(struct seglog_reader *r, const struct segment_list *list, size_t n,
-                  seek_test *test, uint64_t sought);
+/* Bring the catalog up to date; *first: before the first segment kept. */
+int seek_refresh(struct seglog_reader *r, struct place *first);
+/* What is known of entry i of the catalog: asked of the file unless it is final. As path_peek() */
+int seek_look(struct seglog_reader *r, size_t i, struct catalog_facts *out);
+/* Stand behind the last sealed segment, or at the log's beginning. *sealed: how many in the catalog
+ * are not behind that place. */
+int seek_tail(struct seglog_reader *r, size_t *sealed);
 
 #endif

@@ -16,7 +16,7 @@ static void held_close(struct held *held)
 {
     source_free(&held->src);
     segment_close(held->seg);
-    free(held->anchors);
+    sparse_free(&held->sparse);
     free(held);
 }
 
@@ -74,6 +74,16 @@ static void forget_held(struct seglog_reader *r, const struct held *held)
         r->gap_held = NULL;
     if (r->trail.held == held)
         r->trail.held = NULL;
+    if (r->newest == held)
+        r->newest = NULL;
+}
+
+/* Is it kept, though we do not stand in it? */
+static bool held_is_wanted(const struct seglog_reader *r, const struct held *held, bool all)
+{
+    if (held == r->newest && !held->sealed && !held->is_stale)
+        return true;
+    return held->lent && !all;
 }
 
 void held_release(struct seglog_reader *r, bool all)
@@ -83,7 +93,7 @@ void held_release(struct seglog_reader *r, bool all)
     while (*link) {
         struct held *held = *link;
 
-        if (held == r->place.held || (held->lent && !all)) {
+        if (held == r->place.held || held_is_wanted(r, held, all)) {
             link = &held->older;
             continue;
         }
@@ -91,13 +101,14 @@ void held_release(struct seglog_reader *r, bool all)
         forget_held(r, held);
         held_close(held);
     }
-    if (all && r->place.held)
-        r->place.held->lent = false;
+    for (struct held *kept = r->segments; all && kept; kept = kept->older)
+        kept->lent = false;
 }
 
 void held_close_all(struct seglog_reader *r)
 {
     r->place.held = NULL;
+    r->newest = NULL;
     held_release(r, true);
 }
 
@@ -162,9 +173,7 @@ int held_settle(struct seglog_reader *r, struct held *held, uint64_t base_seq, u
     held_limits(held);
     if (held->sealed && seg->base)
         map_sequential(seg->base, seg->facts.size);
-    held->anchored_at = OFF_FRAMES;
-    held->anchored_seq_rel = 0;
-    held->anchor_count = 0;
+    sparse_reset(&held->sparse);
     held->settled = true;
     return 0;
 }
@@ -208,9 +217,7 @@ int held_look_sealed(struct seglog_reader *r, struct held *held, uint64_t at)
         return 0;
     probe_reset(r); /* all is new from here on */
     held->gated = held->is_cold = false;
-    held->anchor_count = 0;
-    held->anchored_at = OFF_FRAMES;
-    held->anchored_seq_rel = 0;
+    sparse_reset(&held->sparse);
     held_limits(held);
     return at > held->end ? SEGLOG_EREWOUND : 1;
 }

@@ -250,7 +250,7 @@ int path_forward(struct seglog_reader *r, const struct onward *to)
 /* Has the walk for anchors come to the frames' very end, where the next segment's numbers begin? */
 static bool walk_has_rolled(struct held *held)
 {
-    struct scan scan = held_scan(held, held->anchored_at, held->anchored_seq_rel, false);
+    struct scan scan = held_scan(held, held->sparse.at, held->sparse.seq_rel, false);
     struct scan_frame frame;
 
     return held_scan_next(held, &scan, &frame) == 0 && frame.facts.state == WORD_ROLL;
@@ -277,13 +277,13 @@ static int back_settle(struct seglog_reader *r, struct held *held, const uint64_
     rc = held_settle(r, held, 0, r->place.held->epoch);
     if (rc == 0)
         rc = anchors_cover(held, UINT64_MAX);
-    if (rc == 0 && (!walk_has_rolled(held) || held->anchored_seq_rel > *next_seq))
+    if (rc == 0 && (!walk_has_rolled(held) || held->sparse.seq_rel > *next_seq))
         rc = SEGLOG_ECORRUPT;
     if (rc < 0) {
         held->settled = false;
         return rc;
     }
-    held->base_seq = *next_seq - held->anchored_seq_rel;
+    held->base_seq = *next_seq - held->sparse.seq_rel;
     return 0;
 }
 
@@ -304,8 +304,8 @@ static int back_enter(struct seglog_reader *r, uint64_t number, const uint64_t *
     }
     rc = anchors_cover(held, UINT64_MAX);
     if (rc == 0)
-        r->place = (struct place){
-            .held = held, .at = held->anchored_at, .seq_rel = held->anchored_seq_rel};
+        r->place =
+            (struct place){.held = held, .at = held->sparse.at, .seq_rel = held->sparse.seq_rel};
     return rc;
 }
 

@@ -345,6 +345,7 @@ void seglog_reader_close(struct seglog_reader *reader)
         return;
     held_close_all(reader);
     arena_free(reader);
+    catalog_free(&reader->catalog);
     free(reader->trail.entries);
     log_view_close(&reader->view);
     fork_guard_free(reader->guard);

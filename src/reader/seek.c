@@ -1,9 +1,10 @@
 /*
  * Places by number, by count from the end, and at the ends.
  *
- * Only sealed segments are searched. The unsealed ones are walked from the last seal on, because
- * whether a later segment belongs to the log depends on where the walk stops: beyond a cut that a
- * recovery has still to make there may be segments that look perfectly good.
+ * Only sealed segments are searched. From the last seal on all is walked, because whether a later
+ * segment belongs to the log depends on where the walk stops: beyond a cut that a recovery has still
+ * to make there may be segments that look perfectly good. What is known of the sealed ones, and how
+ * little of it has to be read again, is in index/catalog.h.
  */
 #include "reader/handle.h"
 
@@ -11,52 +12,45 @@
 
 /* ---- finding a segment ---------------------------------------------------------------------- */
 
-int seek_list(struct seglog_reader *r, struct segment_list *out)
+int seek_refresh(struct seglog_reader *r, struct place *first)
 {
-    struct floor_facts floor;
-    struct segment_list list;
-    size_t kept = 0;
-    int rc = log_view_floor(&r->view, &floor);
+    const int rc = path_first(r, first);
 
+    return rc < 0 ? rc : catalog_refresh(&r->catalog, r->view.dirfd, first->number);
+}
+
+int seek_look(struct seglog_reader *r, size_t i, struct catalog_facts *out)
+{
+    const struct catalog_entry *entry = &r->catalog.entries[i];
+    struct activation_facts act;
+    struct footer_facts footer;
+    bool sealed = false;
+    int rc;
+
+    *out = entry->facts;
+    if (out->sealed)
+        return 0;
+    rc = path_peek(r, entry->number, &act, &footer, &sealed);
     if (rc < 0)
         return rc;
-    rc = segment_list_read(r->view.dirfd, &list);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < list.count; i++)
-        if (list.numbers[i] >= floor.number)
-            list.numbers[kept++] = list.numbers[i];
-    list.count = kept;
-    *out = list;
+    *out = (struct catalog_facts){.base_seq = act.base_seq, .epoch = act.epoch};
+    if (sealed && footer.base_seq == act.base_seq) {
+        out->sealed = true;
+        out->next_seq = footer.next_seq;
+        out->log_max_time = footer.log_max_time;
+        catalog_learn(&r->catalog, i, out);
+    }
     return 0;
 }
 
-size_t seek_first(struct seglog_reader *r, const struct segment_list *list, size_t n,
-                  seek_test *test, uint64_t sought)
+int seek_tail(struct seglog_reader *r, size_t *sealed)
 {
-    size_t low = 0, high = n;
+    for (size_t i = r->catalog.count; i-- > 0;) {
+        struct catalog_facts facts;
 
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-
-        if (test(r, list->numbers[middle], sought))
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
-
-int seek_tail(struct seglog_reader *r, const struct segment_list *list, size_t *sealed)
-{
-    for (size_t i = list->count; i-- > 0;) {
-        struct footer_facts footer;
-        struct activation_facts act;
-        bool is_sealed = false;
-
-        if (path_peek(r, list->numbers[i], &act, &footer, &is_sealed) != 0 || !is_sealed)
+        if (seek_look(r, i, &facts) != 0 || !facts.sealed)
             continue;
-        if (path_to(r, list->numbers[i]) != 0 || !r->place.held->sealed)
+        if (path_to(r, r->catalog.entries[i].number) != 0 || !r->place.held->sealed)
             continue;
         place_at_end(&r->place, r->place.held);
         *sealed = i + 1;
@@ -69,38 +63,38 @@ int seek_tail(struct seglog_reader *r, const struct segment_list *list, size_t *
 /*
  * As seek_tail(), but nearer to the end if that is allowed: while writers of this boot vouch for the
  * log no cut is pending, so that the newest active segment is part of it, and the walk may begin
- * there. *before: how many segments of the list come before it.
+ * there. *before: how many segments of the catalog come before it.
  */
-static int seek_newest(struct seglog_reader *r, const struct segment_list *list, size_t *before)
+static int seek_newest(struct seglog_reader *r, size_t *before)
 {
     log_view_refresh(&r->view);
-    for (size_t i = list->count; i-- > 0 && log_view_is_live(&r->view);) {
-        struct activation_facts act;
+    for (size_t i = r->catalog.count; i-- > 0 && log_view_is_live(&r->view);) {
+        struct catalog_facts facts;
 
-        if (path_peek(r, list->numbers[i], &act, NULL, NULL) != 0)
+        if (seek_look(r, i, &facts) != 0)
             continue; /* a spare */
-        if (path_to(r, list->numbers[i]) != 0 || r->place.held->sealed ||
+        if (path_to(r, r->catalog.entries[i].number) != 0 || r->place.held->sealed ||
             segment_boot_relation(r->place.held->seg, &r->view.boot) != BOOT_SAME)
             break;
         place_at_start(&r->place, r->place.held);
         *before = i;
         return 0;
     }
-    return seek_tail(r, list, before);
+    return seek_tail(r, before);
 }
 
-static bool begins_behind(struct seglog_reader *r, uint64_t number, uint64_t seq)
+static bool begins_behind(void *context, size_t i, uint64_t seq)
 {
-    struct activation_facts act;
+    struct catalog_facts facts;
 
-    return path_peek(r, number, &act, NULL, NULL) != 0 || act.base_seq > seq;
+    return seek_look(context, i, &facts) != 0 || facts.base_seq > seq;
 }
 
-static bool is_later_epoch(struct seglog_reader *r, uint64_t number, uint64_t epoch)
+static bool is_later_epoch(void *context, size_t i, uint64_t epoch)
 {
-    struct activation_facts act;
+    struct catalog_facts facts;
 
-    return path_peek(r, number, &act, NULL, NULL) != 0 || act.epoch > epoch;
+    return seek_look(context, i, &facts) != 0 || facts.epoch > epoch;
 }
 
 /* ---- walking -------------------------------------------------------------------------------- */
@@ -152,16 +146,15 @@ static uint64_t end_now(const struct seglog_reader *r)
 
 int seek_end(struct seglog_reader *r)
 {
-    struct segment_list list;
+    struct place first;
     size_t before;
     uint64_t stop;
     unsigned chased = 0;
-    int rc = seek_list(r, &list);
+    int rc = seek_refresh(r, &first);
 
     if (rc < 0)
         return rc;
-    rc = seek_newest(r, &list, &before);
-    segment_list_free(&list);
+    rc = seek_newest(r, &before);
     stop = end_now(r);
     while (rc >= 0 && chased < CHASE_FRAMES) {
         struct scan_frame frame;
@@ -194,58 +187,54 @@ static int walk_to(struct seglog_reader *r, uint64_t seq)
     }
 }
 
-/* Inside a sealed segment the index saves most of the walk. */
+/* Inside a segment its anchors save most of the walk. */
 static void skip_by_anchor(struct seglog_reader *r, uint64_t seq)
 {
     struct held *held = r->place.held;
-    size_t low = 0, high;
 
-    if (!held || !held->sealed || place_seq(&r->place) >= seq || r->place.at != OFF_FRAMES ||
-        anchors_cover(held, UINT64_MAX) < 0)
+    if (!held || place_seq(&r->place) >= seq || r->place.at != OFF_FRAMES || !anchors_ready(held))
         return;
-    high = held->anchor_count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-
-        if (held->base_seq + held->anchors[middle].seq_rel <= seq)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low > 0) {
-        r->place.at = held->anchors[low - 1].offset;
-        r->place.seq_rel = held->anchors[low - 1].seq_rel;
-    }
+    anchors_skip(&r->place, sparse_by_seq(&held->sparse, seq - held->base_seq));
+    if (!held->sealed)
+        r->newest = held;
 }
 
 /* ---- by number ------------------------------------------------------------------------------ */
 
 /* Was what `place` names cut off? The first segment of a later epoch begins at the cut. */
-static int check_epoch(struct seglog_reader *r, const struct segment_list *list,
-                       const struct seglog_place *place)
+static int check_epoch(struct seglog_reader *r, const struct seglog_place *place)
 {
-    struct activation_facts act;
-    size_t i;
+    const size_t count = r->catalog.count;
+    struct catalog_facts facts;
 
     if (!place->check_epoch)
         return 0;
-    for (i = seek_first(r, list, list->count, is_later_epoch, place->epoch); i < list->count; i++) {
-        if (path_peek(r, list->numbers[i], &act, NULL, NULL) == 0 && act.epoch > place->epoch)
-            return act.base_seq < place->value ? SEGLOG_EREWOUND : 0;
+    for (size_t i = catalog_first(count, is_later_epoch, r, place->epoch); i < count; i++) {
+        if (seek_look(r, i, &facts) == 0 && facts.epoch > place->epoch)
+            return facts.base_seq < place->value ? SEGLOG_EREWOUND : 0;
     }
     return 0;
 }
 
 /* To a place at or before the number, as near as can be had without walking. */
-static int seek_near(struct seglog_reader *r, const struct segment_list *list, uint64_t seq)
+static int seek_near(struct seglog_reader *r, uint64_t seq)
 {
-    size_t before, i;
-    int rc = seek_newest(r, list, &before);
+    const struct catalog *catalog = &r->catalog;
+    size_t before = catalog->sealed, i;
 
-    if (rc < 0 || place_seq(&r->place) <= seq)
-        return rc;
-    for (i = seek_first(r, list, before, begins_behind, seq); i > 0; i--) {
-        if (path_to(r, list->numbers[i - 1]) == 0) {
+    /* What is sealed already may have it; else the end has to be looked for. */
+    if (before == 0 || catalog->entries[before - 1].facts.next_seq <= seq) {
+        const int rc = seek_newest(r, &before);
+
+        if (rc < 0)
+            return rc;
+        if (place_seq(&r->place) <= seq) {
+            skip_by_anchor(r, seq);
+            return 0;
+        }
+    }
+    for (i = catalog_first(before, begins_behind, r, seq); i > 0; i--) {
+        if (path_to(r, catalog->entries[i - 1].number) == 0) {
             skip_by_anchor(r, seq);
             return 0;
         }
@@ -255,21 +244,16 @@ static int seek_near(struct seglog_reader *r, const struct segment_list *list, u
 
 static int seek_seq(struct seglog_reader *r, const struct seglog_place *place)
 {
-    struct segment_list list;
     struct place first;
-    int rc = path_first(r, &first);
+    int rc = seek_refresh(r, &first);
 
     if (rc < 0)
         return rc;
     if (place->value < first.seq)
         return SEGLOG_ETRIMMED;
-    rc = seek_list(r, &list);
-    if (rc < 0)
-        return rc;
-    rc = check_epoch(r, &list, place);
+    rc = check_epoch(r, place);
     if (rc == 0)
-        rc = seek_near(r, &list, place->value);
-    segment_list_free(&list);
+        rc = seek_near(r, place->value);
     if (rc < 0)
         return rc;
     if (place_seq(&r->place) > place->value)

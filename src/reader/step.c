@@ -374,12 +374,18 @@ int step(struct seglog_reader *r, struct scan_frame *frame)
 
 int step_record(struct seglog_reader *r, struct scan_frame *frame)
 {
+    struct held *began = r->place.held;
+
     for (;;) {
         struct held *held = r->place.held;
         int rc;
 
-        if (held && r->place.at == OFF_FRAMES && !held_may_have_tag(r, held))
+        if (held && r->place.at == OFF_FRAMES && !held_may_have_tag(r, held)) {
             place_at_end(&r->place, held);
+            if (began)
+                began->lent = true; /* the caller may go back to it */
+            held_release(r, false); /* a long way may lie before us */
+        }
         rc = step(r, frame);
         if (rc == 1 && (r->flags & SEGLOG_READER_TAG) && frame->frame.tag != r->tag)
             continue;

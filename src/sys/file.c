@@ -446,6 +446,16 @@ int dir_sync(int dirfd)
     return file_sync(dirfd);
 }
 
+int dir_changed(int dirfd, uint64_t *out)
+{
+    struct stat st;
+
+    if (fstat(dirfd, &st) < 0)
+        return -errno;
+    *out = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+    return 0;
+}
+
 int dir_each(int dirfd, int (*fn)(void *context, const char *name), void *context)
 {
     /* A description of its own: the position in a directory is shared with every dup(). */

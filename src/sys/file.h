@@ -114,6 +114,9 @@ int file_unlink(int dirfd, const char *name);
 /* Make the names in a directory survive a power cut. */
 int dir_sync(int dirfd);
 
+/* When names last came into a directory or went from it, ns since the epoch, a tick coarse. */
+int dir_changed(int dirfd, uint64_t *out);
+
 /* Call fn for every name but "." and ".."; a nonzero answer of fn stops and is returned. */
 int dir_each(int dirfd, int (*fn)(void *context, const char *name), void *context);
 

@@ -397,3 +397,112 @@ Test(seek, backward_goes_over_many_strides_of_a_large_segment)
     build_close(&seg);
     build_log_remove(&log);
 }
+
+/* ---- the index ------------------------------------------------------------------------------ */
+
+/* One segment of 1 MiB, that is of 15 strides, not sealed. */
+static void wide_make(struct build_log *log, struct build_segment *seg)
+{
+    build_log_make(log);
+    log->settings.segment_size = UINT64_C(1) << 20;
+    build_begin(log, NULL, seg);
+}
+
+/* Times run backward within each hundred, so that only the largest so far is in order. */
+static uint64_t jagged(uint64_t seq)
+{
+    return 1000 * (seq / 100 + 1) - seq % 100;
+}
+
+Test(seek, in_a_segment_that_still_grows_by_number_and_by_jagged_time)
+{
+    struct build_log log;
+    struct build_segment seg;
+    struct seglog_reader *reader;
+    struct seglog_view view;
+
+    wide_make(&log, &seg);
+    build_log_live(&log);
+    reader = reader_on(&log, 0);
+    for (uint64_t seq = 0; seq < 12000; seq++) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)seq);
+        build_record(&seg, text, jagged(seq), 0);
+        if (seq % 997 != 0)
+            continue;
+        /* The index in memory follows the segment. */
+        for (uint64_t back = 0; back <= seq; back += 331) {
+            seek_to(reader, SEGLOG_PLACE_SEQ, seq - back);
+            cr_assert_ok(seglog_reader_next(reader, &view));
+            cr_assert_eq(view.seq, seq - back);
+            /* The first of its hundred has the largest time of all up to it. */
+            seek_to(reader, SEGLOG_PLACE_TIME, jagged(seq - back));
+            cr_assert_ok(seglog_reader_next(reader, &view));
+            cr_assert_eq(view.seq, (seq - back) / 100 * 100);
+        }
+        seglog_reader_release(reader);
+    }
+    seglog_reader_close(reader);
+    build_close(&seg);
+    build_log_remove(&log);
+}
+
+Test(seek, a_damaged_index_is_gathered_anew_with_its_times)
+{
+    struct build_log log;
+    struct build_segment segs[2];
+    struct seglog_reader *reader;
+
+    wide_make(&log, &segs[0]);
+    build_records(&segs[0], 12000);
+    build_roll(&segs[0]);
+    build_seal(&segs[0], NULL);
+    build_begin(&log, &segs[0], &segs[1]);
+    build_records(&segs[1], 10);
+    build_damage(&segs[0], segs[0].footer.index_off + 40);
+    reader = reader_on(&log, 0);
+    for (uint64_t seq = 1; seq < 12000; seq += 1117) {
+        seek_to(reader, SEGLOG_PLACE_TIME, seq);
+        expect_next(reader, seq);
+        seek_to(reader, SEGLOG_PLACE_SEQ, seq);
+        expect_next(reader, seq);
+        expect_prev(reader, seq);
+    }
+    seglog_reader_close(reader);
+    close_many(segs, 2);
+    build_log_remove(&log);
+}
+
+Test(seek, what_comes_after_the_first_seek_is_found_by_the_next)
+{
+    struct many m;
+    struct build_segment more[3];
+    struct seglog_reader *reader;
+
+    many_make(&m);
+    reader = reader_on(&m.log, 0);
+    seek_to(reader, SEGLOG_PLACE_SEQ, 100);
+    build_roll(&m.segs[N - 1]);
+    build_seal(&m.segs[N - 2], &m.segs[N - 3]);
+    build_seal(&m.segs[N - 1], &m.segs[N - 2]);
+    for (unsigned i = 0; i < 3; i++) {
+        build_begin(&m.log, i > 0 ? &more[i - 1] : &m.segs[N - 1], &more[i]);
+        build_records(&more[i], EACH);
+        build_roll(&more[i]);
+        build_seal(&more[i], i > 0 ? &more[i - 1] : &m.segs[N - 1]);
+        seek_to(reader, SEGLOG_PLACE_TIME, (N + i) * EACH + 7);
+        expect_next(reader, (N + i) * EACH + 7);
+    }
+    seek_to(reader, SEGLOG_PLACE_SEQ, (N + 2) * EACH + 5);
+    expect_next(reader, (N + 2) * EACH + 5);
+    build_log_floor(&m.log, 2, 2 * EACH);
+    cr_assert_status(seglog_reader_seek(reader, &(struct seglog_place){.kind = SEGLOG_PLACE_SEQ,
+                                                                       .value = 2 * EACH - 1}),
+                     SEGLOG_ETRIMMED);
+    seek_to(reader, SEGLOG_PLACE_TIME, 5);
+    expect_next(reader, 2 * EACH);
+    seglog_reader_close(reader);
+    close_many(more, 3);
+    many_remove(&m);
+}
