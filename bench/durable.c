@@ -8,8 +8,8 @@
  *   pwrite    pwrite(2) and fdatasync(2)
  *   direct    pwrite(2) through O_DIRECT|O_DSYNC, whole blocks, the last one written again
  *
- * Segments that become active while the clock runs were prepared ahead by the log's own thread, whose
- * work (zeros, written and synced) goes to the same disk meanwhile.
+ * seglog runs twice: in a segment that lasts, and in segments of 64 MiB that fill, are sealed and need
+ * successors, whose zeros and seals the log's own thread brings to the same disk meanwhile.
  */
 #include "contender.h"
 
@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define FILE_BYTES  ((uint64_t)64 << 20)
+#define LASTING     ((uint64_t)512 << 20) /* a segment that outlasts a cell */
 #define CELL_NS     UINT64_C(250000000)
 #define BLOCK       4096u
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
@@ -131,15 +132,25 @@ struct log_side {
     uint64_t count;
 };
 
-static void *log_open(const struct durable_cell *cell)
+static void *log_open(const struct durable_cell *cell, uint64_t segment_size)
 {
     struct log_side *s = calloc(1, sizeof(*s));
 
-    bench_log_make(&s->log, 0, SEGLOG_SYNC_RECORD);
-    s->handle = bench_attach(&s->log, 0);
+    bench_log_make(&s->log, segment_size, SEGLOG_SYNC_RECORD);
+    s->handle = bench_attach(&s->log, segment_size == LASTING ? SEGLOG_LOG_NO_HELPER : 0);
     s->appender = bench_appender(s->handle, SEGLOG_SHARED);
     s->records = calloc(cell->batch, sizeof(*s->records));
     return s;
+}
+
+static void *lasting_open(const struct durable_cell *cell)
+{
+    return log_open(cell, LASTING);
+}
+
+static void *rolling_open(const struct durable_cell *cell)
+{
+    return log_open(cell, FILE_BYTES);
 }
 
 static void log_commit(void *self, const struct durable_cell *cell, uint64_t from)
@@ -175,7 +186,8 @@ static void log_close(void *self, const struct durable_cell *cell)
 static const struct durable_contender own[] = {
     {"floor: pwrite, fdatasync", pwrite_open, pwrite_commit, floor_close},
     {"floor: O_DIRECT|O_DSYNC", direct_open, direct_commit, floor_close},
-    {"seglog, record", log_open, log_commit, log_close},
+    {"seglog, record", lasting_open, log_commit, log_close},
+    {"seglog, record, rolling", rolling_open, log_commit, log_close},
 };
 
 /* Thousand records a second. */
@@ -206,7 +218,7 @@ static void batches_of(const char *section)
         all[count++] = &own[i];
     bench_table(section,
                 "durable records, thousands a second, one commit for each batch; "
-                "segments of 64 MiB, %d rounds of %u ms",
+                "%d rounds of %u ms",
                 bench.rounds, (unsigned)(CELL_NS / 1000000));
     for (size_t p = 0; p < COUNT_OF(payloads); p++) {
         for (size_t b = 0; b < COUNT_OF(batches); b++) {

@@ -21,6 +21,9 @@
 
 /* Pages written at once stay together in one piece (a folio), which is mapped and cleared faster. */
 #define ZERO_STEP (UINT64_C(1) << 20)
+/* For commits: what a store through the mapping makes dirty is written back as a whole. Smaller ones
+ * cost large commits more than they save small ones. */
+#define COMMIT_STEP (UINT64_C(64) << 10)
 
 static void temp_name(uint64_t number, uint64_t nonce, char out[64])
 {
@@ -62,7 +65,7 @@ static int write_identity(struct segment *seg, const struct prepare_order *order
 
 int prepare_for_commits(struct segment *seg, const struct prepare_order *order)
 {
-    int rc = file_zero(seg->fd, OFF_FRAMES, order->size, PAGE_BYTES);
+    int rc = file_zero(seg->fd, OFF_FRAMES, order->size, COMMIT_STEP);
 
     if (rc == 0)
         rc = file_datasync(seg->fd);
