@@ -20,7 +20,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = sel;
+        state->child_inputs[0] = state->child_inputs[1] = sel;
         return 0;
     case 'f':
         sel->follow = true;

@@ -25,12 +25,20 @@ enum {
     KEY_PCAP,
 };
 
-static const struct argp_option select_options[] = {
+static const struct argp_option place_options[] = {
     {0, 0, NULL, 0, "Which records:", 1},
     {"from", KEY_FROM, "PLACE", 0, "Start there: first, last, end, N, -N or @TIME", 1},
     {"to", KEY_TO, "PLACE", 0, "End before that place", 1},
-    {"count", 'n', "COUNT", 0, "At most COUNT records", 1},
     {"reverse", KEY_REVERSE, NULL, 0, "The last one first", 1},
+    {"no-verify", KEY_NO_VERIFY, NULL, 0, "Do not check payload checksums", 2},
+    {"force", KEY_FORCE, NULL, 0, "Read on a network file system too", 2},
+    {"pace", KEY_PACE, "FACTOR", OPTION_HIDDEN, NULL, 2},
+    {"pcap", KEY_PCAP, NULL, OPTION_HIDDEN, NULL, 2},
+    {0},
+};
+
+static const struct argp_option print_options[] = {
+    {"count", 'n', "COUNT", 0, "At most COUNT records", 1},
     {"tag", KEY_TAG, "N", 0, "Only records with this tag", 1},
     {"grep", KEY_GREP, "REGEX", 0, "Only those that match (POSIX extended, bytes)", 1},
     {0, 0, NULL, 0, "How:", 2},
@@ -40,10 +48,6 @@ static const struct argp_option select_options[] = {
      "%s payload, %o sequence number, %t time in ns, %T RFC 3339, %k tag, %S length, %%, "
      "\\n \\t \\r \\0 \\\\ \\xHH",
      2},
-    {"no-verify", KEY_NO_VERIFY, NULL, 0, "Do not check payload checksums", 2},
-    {"force", KEY_FORCE, NULL, 0, "Read on a network file system too", 2},
-    {"pace", KEY_PACE, "FACTOR", OPTION_HIDDEN, NULL, 2},
-    {"pcap", KEY_PCAP, NULL, OPTION_HIDDEN, NULL, 2},
     {0},
 };
 
@@ -123,9 +127,11 @@ static error_t select_parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static const struct argp select_argp = {.options = select_options, .parser = select_parse};
+static const struct argp place_argp = {.options = place_options, .parser = select_parse};
+static const struct argp print_argp = {.options = print_options, .parser = select_parse};
 
-const struct argp_child select_children[] = {{.argp = &select_argp}, {0}};
+const struct argp_child select_children[] = {{.argp = &place_argp}, {.argp = &print_argp}, {0}};
+const struct argp_child select_print_children[] = {{.argp = &print_argp}, {0}};
 
 bool select_matches(const struct selection *sel, const struct seglog_view *view)
 {
@@ -138,7 +144,7 @@ bool select_matches(const struct selection *sel, const struct seglog_view *view)
     return regexec(&sel->regex, view->len ? view->data : "", 1, &range, REG_STARTEND) == 0;
 }
 
-static void select_free(struct selection *sel)
+void select_free(struct selection *sel)
 {
     if (sel->grep && !sel->grep_plain)
         regfree(&sel->regex);

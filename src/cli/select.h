@@ -33,7 +33,12 @@ struct selection {
 };
 
 /* The children of the command's argp; they get what its parser has at ARGP_KEY_INIT as input. */
-extern const struct argp_child select_children[];
+extern const struct argp_child select_children[2 + 1];
+/* Those that do not depend on where the records are: -n, --tag, --grep, -o, --format. */
+extern const struct argp_child select_print_children[1 + 1];
+
+/* Free what the options made. */
+void select_free(struct selection *sel);
 
 /* Run a command: parse its arguments into a selection, scan. returns an exit status */
 int select_run(struct cli *cli, const struct argp *argp, int argc, char **argv,
