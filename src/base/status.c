@@ -26,7 +26,7 @@ struct status_text {
 
 static const struct status_text status_table[] = {
     STATUS(SEGLOG_ECORRUPT, "stored or shared bytes are damaged"),
-    STATUS(SEGLOG_ENOTLOG, "not a seglog log"),
+    STATUS(SEGLOG_ENOTLOG, "not a seglog log or ring"),
     STATUS(SEGLOG_EVERSION, "written by a newer version of the format"),
     STATUS(SEGLOG_EENDIAN, "written with the other byte order"),
     STATUS(SEGLOG_EMISMATCH, "the settings asked for differ from those stored in the log"),

@@ -15,6 +15,7 @@ enum color_when { COLOR_AUTO = 0, COLOR_ALWAYS, COLOR_NEVER };
 struct cli {
     const char *command; /* "cat"; the name in every line on stderr */
     bool creates;        /* makes what is missing: "no such directory" is then "cannot create" */
+    bool is_ring;        /* the place is a ring, not a log */
     bool quiet;          /* -q: no notes, only failures */
     bool verbose;        /* -v: details */
     enum color_when color;
@@ -27,6 +28,7 @@ int cmd_cat(struct cli *cli, int argc, char **argv);
 int cmd_create(struct cli *cli, int argc, char **argv);
 int cmd_doctor(struct cli *cli, int argc, char **argv);
 int cmd_info(struct cli *cli, int argc, char **argv);
+int cmd_ring(struct cli *cli, int argc, char **argv);
 int cmd_seal(struct cli *cli, int argc, char **argv);
 int cmd_tail(struct cli *cli, int argc, char **argv);
 int cmd_verify(struct cli *cli, int argc, char **argv);

@@ -60,6 +60,33 @@ static const struct reason reason_table[] = {
     {-EINVAL, EXIT_USAGE, NULL},
 };
 
+/* What means something else, or wants another hint, when the place is a ring. */
+static const struct reason ring_reason_table[] = {
+    {-ENOENT, EX_NOINPUT, "seglog ring create makes a ring"},
+    {-ENOTDIR, EX_NOINPUT, NULL},
+    {SEGLOG_ENOTLOG, EX_NOINPUT, "give the file that seglog ring create made"},
+    {-EACCES, EX_NOPERM, "ask the ring's owner for permission"},
+    {-EPERM, EX_NOPERM, "ask the ring's owner for permission"},
+    {-ENOSPC, EX_CANTCREAT, "make room, or make a smaller ring"},
+    {-EDQUOT, EX_CANTCREAT, "make room, or make a smaller ring"},
+    {-EEXIST, EX_CANTCREAT, "something has that name; seglog ring rm removes a ring"},
+    {SEGLOG_ECORRUPT, EX_DATAERR, "make a new ring"},
+    {SEGLOG_EENDIAN, EX_DATAERR, "it is for the machine that made it"},
+    {-EMSGSIZE, EX_DATAERR, "a larger ring takes larger records"},
+    {-EBUSY, EX_TEMPFAIL, "another process has that place or is attached; try again"},
+    {-EUSERS, EX_UNAVAILABLE, "too many processes are attached; let some end"},
+    {-EINVAL, EXIT_USAGE, "a ring is a power of two of whole pages, from 4K to 1G"},
+};
+
+static const struct reason *reason_of_ring(int status)
+{
+    for (size_t i = 0; i < sizeof(ring_reason_table) / sizeof(ring_reason_table[0]); i++) {
+        if (ring_reason_table[i].status == status)
+            return &ring_reason_table[i];
+    }
+    return NULL;
+}
+
 static const struct reason *reason_of(int status)
 {
     for (size_t i = 0; i < sizeof(reason_table) / sizeof(reason_table[0]); i++) {
@@ -92,6 +119,13 @@ static const struct reason *reason_of_creation(int status)
 
 static const struct reason *reason_for(const struct cli *cli, int status)
 {
+    static const struct reason no_parent = {-ENOENT, EX_CANTCREAT, "its directory must exist"};
+    const struct reason *ring = cli->is_ring ? reason_of_ring(status) : NULL;
+
+    if (ring && cli->creates && (status == -ENOENT || status == -ENOTDIR))
+        return &no_parent;
+    if (ring)
+        return ring;
     return cli->creates ? reason_of_creation(status) : reason_of(status);
 }
 

@@ -68,11 +68,12 @@ static unsigned char line_end(const struct framing *framing)
 
 static int too_large(struct framing *framing, const char *least, uint64_t len)
 {
-    snprintf(
-        framing->problem, sizeof(framing->problem),
-        "%s%llu bytes, but a record of this log holds at most %llu; larger segments take larger "
-        "records (seglog create --segment-size)",
-        least, (unsigned long long)len, (unsigned long long)framing->max_record);
+    snprintf(framing->problem, sizeof(framing->problem),
+             "%s%llu bytes, but a record here holds at most %llu; %s", least,
+             (unsigned long long)len, (unsigned long long)framing->max_record,
+             framing->larger
+                 ? framing->larger
+                 : "larger segments take larger records (seglog create --segment-size)");
     return -EMSGSIZE;
 }
 

@@ -22,6 +22,7 @@ struct framing {
     bool has_tag;            /* records get `tag`; else JSON may bring its own */
     uint32_t tag;
     uint64_t max_record;
+    const char *larger; /* how to get room for larger ones; NULL: of a log */
 
     /* The source. */
     int fd;

@@ -24,13 +24,14 @@ static const struct command command_table[] = {
     {"info", cmd_info, false, "what is in a log"},
     {"verify", cmd_verify, false, "check every checksum"},
     {"seal", cmd_seal, false, "seal the active segment now"},
+    {"ring", cmd_ring, false, "queues between processes: create, put, get ..."},
     {"doctor", cmd_doctor, false, "what this machine offers"},
     {"bench", cmd_bench, false, "what appending and durability cost here"},
 };
 
 /* Known names that this release has no command for yet. */
 static const char *const later_table[] = {
-    "config", "salvage", "archive", "trim", "cursor", "export", "import", "stat", "top", "ring",
+    "config", "salvage", "archive", "trim", "cursor", "export", "import", "stat", "top",
 };
 
 #define COUNT(array_) (sizeof(array_) / sizeof((array_)[0]))

@@ -117,7 +117,9 @@ int ring_attach(struct seglog_ring *ring)
     if (rc < 0)
         return rc;
     if (ring->flags & SEGLOG_RING_READ_ONLY) {
-        ring->stale = !is_current(ring, &now, owner_probe(ring->fd, RING_LOCK_ATTACH) == 0);
+        /* One that nobody has used yet is empty, and of no boot. */
+        ring->stale = atomic_load_explicit(&ring->ctrl->shared.ready, memory_order_acquire) == 1 &&
+                      !is_current(ring, &now, owner_probe(ring->fd, RING_LOCK_ATTACH) == 0);
         return 0;
     }
     ring->fence = !barrier_register();

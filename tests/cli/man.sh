@@ -17,11 +17,21 @@ for c in create append cat tail info verify seal doctor bench; do
         fact $? "the page of $c tells of $option"
     done
 done
+for c in create put get info snapshot rm; do
+    grep -q "ring $c" "$pages/seglog-ring.1"
+    fact $? "the page of ring tells of $c"
+    for option in $("$SEGLOG" ring "$c" --help | grep -oE '^ +(-[a-zA-Z0-9]|--[a-z-]+)' |
+        grep -vxE ' *(-q|-v|--color|--help|--version)'); do
+        grep -qE "Fl ${option#-}( |\$)" "$pages/seglog-ring.1" ||
+            grep -qE "Fl ${option#-}( |\$)" "$pages/seglog-append.1" "$pages/seglog-cat.1"
+        fact $? "a page tells of $option of ring $c"
+    done
+done
 for option in quiet verbose color help version; do
     grep -qE "Fl -$option( |\$)" "$pages/seglog.1"
     fact $? "the overview tells of --$option"
 done
-for c in config salvage archive trim cursor export import stat top ring; do
+for c in config salvage archive trim cursor export import stat top; do
     grep -q "seglog-$c" "$pages"/*.1
     [ $? -ne 0 ]
     fact $? "no page promises $c"
