@@ -5,6 +5,7 @@
 #define SEGLOG_SEGLOG_H
 
 #include <seglog/cell.h>
+#include <seglog/cursor.h>
 #include <seglog/inspect.h>
 #include <seglog/log.h>
 #include <seglog/map.h>

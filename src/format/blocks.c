@@ -308,6 +308,40 @@ int floor_decode(const struct floor_slot *slot, const uint8_t uuid[16], struct f
 
 /* ---- boot and checkpoint -------------------------------------------------------------------- */
 
+/* ---- cursor --------------------------------------------------------------------------------- */
+
+void cursor_encode(struct cursor_slot *slot, const uint8_t uuid[16],
+                   const struct cursor_facts *facts)
+{
+    memset(slot, 0, sizeof(*slot));
+    memcpy(slot->magic, MAGIC_CURSOR, sizeof(slot->magic));
+    memcpy(slot->uuid, uuid, 16);
+    le64_put(&slot->counter, facts->counter);
+    le64_put(&slot->epoch, facts->epoch);
+    le64_put(&slot->seq, facts->seq);
+    le64_put(&slot->wall_ns, facts->wall_ns);
+    le32_put(&slot->pid, facts->pid);
+    le32_put(&slot->crc, CRC_SPAN(slot, offsetof(struct cursor_slot, crc)));
+}
+
+int cursor_decode(const struct cursor_slot *slot, const uint8_t uuid[16], struct cursor_facts *out)
+{
+    if (bytes_are_zero(slot, sizeof(*slot)))
+        return -EAGAIN;
+    if (memcmp(slot->magic, MAGIC_CURSOR, sizeof(slot->magic)) != 0 ||
+        CRC_SPAN(slot, offsetof(struct cursor_slot, crc)) != le32_get(&slot->crc) ||
+        memcmp(slot->uuid, uuid, 16) != 0)
+        return SEGLOG_ECORRUPT;
+    *out = (struct cursor_facts){
+        .counter = le64_get(&slot->counter),
+        .epoch = le64_get(&slot->epoch),
+        .seq = le64_get(&slot->seq),
+        .wall_ns = le64_get(&slot->wall_ns),
+        .pid = le32_get(&slot->pid),
+    };
+    return 0;
+}
+
 void boot_mark_encode(struct boot_mark *mark, const struct boot_facts *facts)
 {
     memset(mark, 0, sizeof(*mark));

@@ -60,6 +60,14 @@ struct floor_facts {
     uint64_t first_seq;
 };
 
+struct cursor_facts {
+    uint64_t counter;
+    uint64_t epoch;
+    uint64_t seq;
+    uint64_t wall_ns;
+    uint32_t pid;
+};
+
 struct boot_facts {
     uint8_t boot_id[16];
     uint64_t dev;
@@ -105,6 +113,11 @@ bool mark_is_whole(const struct mark_slot *slot);
 void floor_encode(struct floor_slot *slot, const uint8_t uuid[16], const struct floor_facts *facts);
 /* 0; -EAGAIN: never written; SEGLOG_ECORRUPT */
 int floor_decode(const struct floor_slot *slot, const uint8_t uuid[16], struct floor_facts *out);
+
+void cursor_encode(struct cursor_slot *slot, const uint8_t uuid[16],
+                   const struct cursor_facts *facts);
+/* 0; -EAGAIN: never written; SEGLOG_ECORRUPT */
+int cursor_decode(const struct cursor_slot *slot, const uint8_t uuid[16], struct cursor_facts *out);
 
 void boot_mark_encode(struct boot_mark *mark, const struct boot_facts *facts);
 

@@ -60,6 +60,7 @@
 #define MAGIC_FOOTER     "SEGLOGf\n"
 #define MAGIC_LIVE       "SEGLOGl\n"
 #define MAGIC_FLOOR      "SEGLOGr\n"
+#define MAGIC_CURSOR     "SEGLOGk\n"
 
 /* ---- what every file begins with ------------------------------------------------------------ */
 
@@ -123,6 +124,28 @@ static_assert(offsetof(struct floor_slot, counter) == 24, "FORMAT: floor");
 static_assert(offsetof(struct floor_slot, number) == 32, "FORMAT: floor");
 static_assert(offsetof(struct floor_slot, first_seq) == 40, "FORMAT: floor");
 static_assert(offsetof(struct floor_slot, crc) == 4092, "FORMAT: floor");
+
+/* ---- cursor: a file `cursor-NAME`, two pages, of each the first 64 bytes; written in turn -------- */
+
+struct cursor_slot {
+    uint8_t magic[8];
+    uint8_t uuid[16];
+    le64 counter; /* the larger of two valid slots counts */
+    le64 epoch;   /* in which the number was read */
+    le64 seq;     /* of the record to be read next */
+    le64 wall_ns; /* when it was stored */
+    le32 pid;     /* who stored it, for people */
+    le32 crc;     /* CRC-32C of bytes 0..59 */
+};
+static_assert(sizeof(struct cursor_slot) == 64, "FORMAT: cursor");
+static_assert(offsetof(struct cursor_slot, counter) == 24, "FORMAT: cursor");
+static_assert(offsetof(struct cursor_slot, epoch) == 32, "FORMAT: cursor");
+static_assert(offsetof(struct cursor_slot, seq) == 40, "FORMAT: cursor");
+static_assert(offsetof(struct cursor_slot, wall_ns) == 48, "FORMAT: cursor");
+static_assert(offsetof(struct cursor_slot, crc) == 60, "FORMAT: cursor");
+#define CURSOR_BYTES (2u * PAGE_BYTES)
+
+#define CURSOR_BYTE_HOLDER 0u /* of the cursor's file: locked by the reader that moves it */
 
 /* ---- segment -------------------------------------------------------------------------------- */
 
@@ -379,6 +402,7 @@ static_assert(sizeof(struct live_file) == PAGE_BYTES + 64 * LIVE_SLOTS, "FORMAT:
 #define OWNERS_BYTE_MODE    1u  /* shared by shared appenders, exclusive by an exclusive one */
 #define OWNERS_BYTE_PREPARE 2u  /* whoever prepares the next segment */
 #define OWNERS_BYTE_SEAL    3u  /* whoever seals */
+#define OWNERS_BYTE_TRIM    4u  /* whoever removes segments, sets cursors or changes settings */
 #define OWNERS_BYTE_SLOT0   64u /* one for each slot */
 
 #endif

@@ -8,6 +8,7 @@
  *   anchors.c  places inside a segment to begin a walk from
  *   back.c     one record backward
  *   seek.c     places by number and count; find.c: by time
+ *   measure.c  how much lies before a reader
  *   wait.c     waiting
  *   arena.c    private copies of payloads
  */
@@ -227,6 +228,8 @@ int back_record(struct seglog_reader *r, struct scan_frame *frame);
 int seek_place(struct seglog_reader *r, const struct seglog_place *place);
 int seek_end(struct seglog_reader *r);
 int find_time(struct seglog_reader *r, uint64_t time_ns);
+/* Does what was read in `epoch` end at a recovery's cut? 1 and the number it ends with; 0 */
+int seek_cut(struct seglog_reader *r, uint64_t epoch, uint64_t *seq);
 void *arena_copy(struct seglog_reader *r, const void *data, uint64_t len);
 void arena_free(struct seglog_reader *r);
 /* Bring the catalog up to date; *first: before the first segment kept. */
@@ -236,5 +239,16 @@ int seek_look(struct seglog_reader *r, size_t i, struct catalog_facts *out);
 /* Stand behind the last sealed segment, or at the log's beginning. *sealed: how many in the catalog
  * are not behind that place. */
 int seek_tail(struct seglog_reader *r, size_t *sealed);
+
+/* ---- measure.c ------------------------------------------------------------------------------ */
+
+/* What lies between a reader's place and the end. */
+struct reader_measure {
+    uint64_t records;
+    uint64_t bytes;         /* of payload */
+    uint64_t first_time_ns; /* of the first of them; 0: none */
+};
+/* Moves the reader to the end. 0; -EIO, -ENOMEM ... */
+int reader_measure(struct seglog_reader *r, struct reader_measure *out);
 
 #endif

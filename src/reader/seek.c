@@ -201,19 +201,29 @@ static void skip_by_anchor(struct seglog_reader *r, uint64_t seq)
 
 /* ---- by number ------------------------------------------------------------------------------ */
 
-/* Was what `place` names cut off? The first segment of a later epoch begins at the cut. */
-static int check_epoch(struct seglog_reader *r, const struct seglog_place *place)
+/* The first segment of a later epoch begins at the cut. */
+int seek_cut(struct seglog_reader *r, uint64_t epoch, uint64_t *seq)
 {
     const size_t count = r->catalog.count;
     struct catalog_facts facts;
 
-    if (!place->check_epoch)
-        return 0;
-    for (size_t i = catalog_first(count, is_later_epoch, r, place->epoch); i < count; i++) {
-        if (seek_look(r, i, &facts) == 0 && facts.epoch > place->epoch)
-            return facts.base_seq < place->value ? SEGLOG_EREWOUND : 0;
+    for (size_t i = catalog_first(count, is_later_epoch, r, epoch); i < count; i++) {
+        if (seek_look(r, i, &facts) != 0 || facts.epoch <= epoch)
+            continue;
+        *seq = facts.base_seq;
+        return 1;
     }
     return 0;
+}
+
+/* Was what `place` names cut off? */
+static int check_epoch(struct seglog_reader *r, const struct seglog_place *place)
+{
+    uint64_t cut;
+
+    if (!place->check_epoch || seek_cut(r, place->epoch, &cut) == 0)
+        return 0;
+    return cut < place->value ? SEGLOG_EREWOUND : 0;
 }
 
 /* To a place at or before the number, as near as can be had without walking. */

@@ -411,7 +411,7 @@ int file_rename_new(int dirfd, const char *from, const char *to)
 int file_make_whole(int dirfd, const char *name, mode_t mode, int (*fill)(const void *what, int fd),
                     const void *what)
 {
-    char temp[64];
+    char temp[128];
     uint64_t nonce;
     int rc = random_bytes(&nonce, sizeof(nonce));
     int fd;
