@@ -165,6 +165,35 @@ int recover_count_frames(const struct segment *seg, uint64_t from, uint64_t seq_
     return rc < 0 ? rc : frames;
 }
 
+/* Behind *last, the frame units where there are bytes at all: *last becomes the end of the last one.
+ * Backwards in large steps: a cut may leave most of a segment empty. */
+static int find_last_byte(const struct segment *seg, uint64_t *last)
+{
+    static const uint64_t step = UINT64_C(1) << 16;
+    uint64_t to = seg->facts.shape.frames_end;
+    struct source src;
+    int rc = 0;
+
+    source_init(&src, seg);
+    while (rc == 0 && to > *last) {
+        const uint64_t from = to - *last > step ? to - step : *last;
+        const uint8_t *bytes;
+
+        src.window_want = to - from; /* and nothing of what was looked at already */
+        rc = source_get(&src, from, to - from, &bytes);
+        if (rc == 0 && bytes_are_zero(bytes, to - from)) {
+            to = from;
+            continue;
+        }
+        while (rc == 0 && bytes_are_zero(bytes + (to - from) - FRAME_ALIGN, FRAME_ALIGN))
+            to -= FRAME_ALIGN;
+        break;
+    }
+    source_free(&src);
+    *last = to;
+    return rc;
+}
+
 /* What lies beyond a cut, for the report: good frames, and up to where there are bytes at all. Of a
  * recycled file only what is its own counts. */
 static int count_dropped(struct segment *seg, uint64_t cut, uint64_t seq_rel, uint64_t *bytes,
@@ -175,14 +204,8 @@ static int count_dropped(struct segment *seg, uint64_t cut, uint64_t seq_rel, ui
 
     if (rc > 0)
         *frames += (uint64_t)rc;
-    for (uint64_t at = seg->facts.shape.frames_end; rc >= 0 && at > last && !seg->facts.recycled;
-         at -= FRAME_ALIGN) {
-        rc = recover_is_zero(seg, at - FRAME_ALIGN, at);
-        if (rc == 0) {
-            last = at;
-            break;
-        }
-    }
+    if (rc >= 0 && !seg->facts.recycled)
+        rc = find_last_byte(seg, &last);
     *bytes = last - cut;
     return rc < 0 ? rc : 0;
 }
