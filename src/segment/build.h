@@ -59,8 +59,8 @@ struct seal_trouble {
 };
 
 enum seal_step {
-    SEAL_SYNC_FRAMES,
     SEAL_WRITE_INDEX,
+    SEAL_SYNC_FRAMES,
     SEAL_WRITE_FOOTER,
     SEAL_SYNC_FOOTER,
     SEAL_WRITE_MARK,

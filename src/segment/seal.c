@@ -102,9 +102,10 @@ static void seal_plan(struct seal_work *work, const struct segment *seg,
     footer_encode(work->page, seg->facts.generation, facts);
     segment_mark_next(seg, marked ? &last : NULL, facts->frames_end,
                       facts->next_seq - facts->base_seq, &next, &work->mark, &mark_at);
-    work->ops[SEAL_SYNC_FRAMES] = sync;
-    /* S1: frames durable, no footer. The segment is full; its marks may lag. */
     work->ops[SEAL_WRITE_INDEX] = write_op(seg->fd, work->index, index_bytes, facts->index_off);
+    work->ops[SEAL_SYNC_FRAMES] = sync;
+    /* S1: frames and index durable, no footer. The segment is full; its marks may lag. The index
+     * belongs before this sync: a footer may reach the disk before what was written with it. */
     work->ops[SEAL_WRITE_FOOTER] =
         write_op(seg->fd, work->page, sizeof(*work->page), seg->facts.shape.footer_off);
     /* S2: the footer is perhaps torn: its checksum says so, and the next sealer writes it again. */
