@@ -1,308 +1,70 @@
 /*
- * What a log promises about power cuts, against thousands of them.
+ * What a log promises about power cuts, against very many of them.
  *
- * A workload runs on a simulated disk (disk.h). At random moments the power fails: images of what may
- * be left are built, each is read as it lies, recovered, read again, appended to. The oracle knows
- * every record that was appended and how far durability was acknowledged:
+ * A workload (work.h) runs on a simulated disk (disk.h). The power fails between two operations, and
+ * in the middle of them, at any system call that changes something: many different images of what may
+ * be left are built of each such moment. Every image is read as it lies, recovered, read again and
+ * appended to, and held against the oracle (oracle.h); of some, the recovery is cut in its turn, and
+ * the recovery of that; some are damaged before. The workload goes on with one of the images.
  *
- *   - everything acknowledged is there;
- *   - what survives is a prefix in sequence order, each record as it was appended;
- *   - a reader without write permission sees the same before the recovery as all see after it;
- *   - the log goes on, and survives the next cut too.
+ * Images are counted by what they hold: two alike count once. Workers, one for each processor, take
+ * seed after seed; a seed alone decides what happens in it.
  *
- * SEGLOG_SEED=N replays one seed; SEGLOG_CUTS=N sets how many images (default 600, or 60 with SEGLOG_TEST_QUICK).
+ * SEGLOG_CUTS=N   distinct images (default 3000; with SEGLOG_TEST_QUICK 300)
+ * SEGLOG_SEED=N   this seed alone; without SEGLOG_CUTS. SEGLOG_FROM=N begins with seed N
+ * SEGLOG_JOBS=N   workers
+ * SEGLOG_KEEP=1   leaves the image on which a seed failed
  */
-#include "disk.h"
+#include "powercut/calls.h"
+#include "powercut/disk.h"
+#include "powercut/harm.h"
+#include "powercut/work.h"
 
-#include "log/handle.h"
 #include "support/check.h"
 #include "support/tmpdir.h"
 
-#include <seglog/seglog.h>
-
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
 
-#define SEQ_MAX 200000
+#define MOMENTS      6u  /* of one seed, between operations */
+#define IMAGES       14u /* of one moment between operations */
+#define IMAGES_IN    10u /* of one moment in the middle of one */
+#define IMAGES_REC   5u  /* of one moment in the middle of a recovery */
+#define DEPTH_MAX    2u  /* recoveries of recoveries */
+#define SEED_LIMIT_S 300u
+#define WORKERS_MAX  64u
 
-/* What record number seq holds: 0 void, else its mark, from which its payload follows. */
-struct oracle {
-    uint64_t marks[SEQ_MAX];
-    uint64_t next;    /* one past the last number that was claimed */
-    uint64_t durable; /* acknowledged */
-    uint64_t floor;   /* numbers below were dropped on purpose */
-    uint64_t last_mark;
+/* What all workers count together. */
+struct tally {
+    _Atomic uint64_t seed, images, same, in_making, in_calls, in_recovery, cut_again, harmed,
+        cuts_off;
+    _Atomic uint64_t recycled, units_old, units_new, units_between, names_old, sizes_cut;
+    _Atomic uint64_t at[WORKERS_MAX]; /* the seed that a worker is at */
+    _Atomic int failed;
+    uint64_t target, capacity;
+    uint64_t hashes[];
 };
 
-struct bed {
-    struct oracle *o;
-    struct dice dice;
-    struct seglog_log *log;
-    struct seglog_appender *ap;
-    char *dir;
-    uint64_t seed;
-    uint64_t recycled; /* segments, summed up over all cuts */
+struct run {
+    struct tally *tally;
+    struct oracle o;
+    struct bed bed;
+    struct dice dice; /* for images */
+    uint8_t uuid[16];
+    char top[256];
+    uint64_t made;       /* images of this seed, for their names */
+    uint64_t seen[4096]; /* hashes of this seed */
+    size_t seen_count;
 };
-
-static size_t payload_of(uint64_t mark, uint8_t *out)
-{
-    struct dice d = {mark * UINT64_C(0x9E3779B97F4A7C15) | 1};
-    const size_t len = 8 + dice_below(&d, dice_below(&d, 10) == 0 ? 6000 : 300);
-
-    memcpy(out, &mark, 8);
-    for (size_t i = 8; i < len; i++)
-        out[i] = (uint8_t)dice_roll(&d);
-    return len;
-}
-
-/* ---- workload ------------------------------------------------------------------------------- */
-
-static void note(struct bed *b, uint64_t seq, uint64_t mark)
-{
-    cr_assert(seq < SEQ_MAX && seq == b->o->next, "seed %llu: number %llu, expected %llu",
-              (unsigned long long)b->seed, (unsigned long long)seq, (unsigned long long)b->o->next);
-    b->o->marks[seq] = mark;
-    b->o->next = seq + 1;
-}
-
-/* An append at this level has returned: that says that everything before `next` is durable. */
-static void note_durable(struct bed *b, uint32_t sync, uint64_t next)
-{
-    struct seglog_log_settings settings;
-
-    cr_assert_ok(seglog_log_settings(b->log, &settings));
-    if ((sync ? sync : settings.sync) == SEGLOG_SYNC_RECORD && next > b->o->durable)
-        b->o->durable = next;
-}
-
-static void append_some(struct bed *b)
-{
-    static uint8_t payloads[8][8192];
-    struct seglog_record records[8] = {0};
-    uint64_t seq, marks[8];
-    const size_t n = 1 + dice_below(&b->dice, 8);
-
-    for (size_t i = 0; i < n; i++) {
-        marks[i] = ++b->o->last_mark;
-        records[i].data = payloads[i];
-        records[i].len = payload_of(marks[i], payloads[i]);
-        records[i].tag = (uint32_t)marks[i];
-    }
-    records[0].sync = dice_below(&b->dice, 12) == 0 ? SEGLOG_SYNC_RECORD : SEGLOG_SYNC_DEFAULT;
-    if (n > 1 && dice_below(&b->dice, 2)) {
-        const int rc = seglog_appender_append_batch(b->ap, records, n, &seq);
-
-        if (rc == -EMSGSIZE)
-            return;
-        cr_assert_ok(rc);
-        for (size_t i = 0; i < n; i++)
-            note(b, seq + i, marks[i]);
-        note_durable(b, records[0].sync, seq + n);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        cr_assert_ok(seglog_appender_append_record(b->ap, &records[i], &seq));
-        note(b, seq, marks[i]);
-        note_durable(b, records[i].sync, seq + 1);
-    }
-}
-
-static void claim_and_abort(struct bed *b)
-{
-    struct seglog_claim claim;
-
-    cr_assert_ok(seglog_appender_claim(b->ap, 1 + dice_below(&b->dice, 500), &claim));
-    memset(claim.data, 0x5A, claim.len);
-    note(b, claim.seq, 0);
-    cr_assert_ok(seglog_appender_abort(b->ap));
-}
-
-static void sync_or_seal(struct bed *b)
-{
-    const uint64_t what = dice_below(&b->dice, 4);
-    uint64_t durable = 0;
-
-    if (what == 0)
-        cr_assert_ok(seglog_log_seal(b->log, 1000000000));
-    else if (what == 1)
-        cr_assert_ok(seglog_log_tend(b->log));
-    else
-        cr_assert_ok(seglog_log_sync(b->log, &durable));
-    cr_assert_ok(seglog_log_progress(b->log, &durable, NULL));
-    if (durable > b->o->durable)
-        b->o->durable = durable;
-}
-
-/* Segments that are made of removed ones' files just now. */
-static uint64_t count_recycled(const struct bed *b)
-{
-    const struct log_view *view = &b->log->view;
-    struct segment_list list;
-    uint64_t count = 0;
-
-    cr_assert_ok(segment_list_read(view->dirfd, &list));
-    for (size_t i = 0; i < list.count; i++) {
-        struct segment *seg;
-
-        if (segment_open(view->dirfd, list.numbers[i], view->settings.uuid, SEGMENT_PREAD, &seg,
-                         NULL) < 0)
-            continue;
-        count += seg->facts.recycled;
-        segment_close(seg);
-    }
-    segment_list_free(&list);
-    return count;
-}
-
-/* The power may fail while a claim is open. */
-static void leave_claim_open(struct bed *b)
-{
-    struct seglog_claim claim;
-
-    if (dice_below(&b->dice, 3) != 0)
-        return;
-    cr_assert_ok(seglog_appender_claim(b->ap, 1 + dice_below(&b->dice, 500), &claim));
-    memset(claim.data, 0xA5, claim.len);
-    note(b, claim.seq, 0);
-}
-
-static void open_bed(struct bed *b)
-{
-    /* Threads: the disk sees the calls of this program, not what the kernel does for io_uring. The
-     * order of a chain is the same, see tests/io. */
-    const struct seglog_log_options options = {.flags = SEGLOG_LOG_NO_HELPER,
-                                               .io = SEGLOG_IO_THREADS};
-
-    cr_assert_ok(seglog_log_open(b->dir, &options, &b->log));
-    cr_assert_ok(seglog_appender_open(b->log, NULL, &b->ap));
-}
-
-static void close_bed(struct bed *b)
-{
-    cr_assert_ok(seglog_appender_close(b->ap));
-    cr_assert_ok(seglog_log_close(b->log));
-}
-
-static void drop(struct bed *b)
-{
-    struct floor_facts floor;
-    const int rc = log_drop_oldest(b->log);
-
-    if (rc == -EBUSY || rc == -ENOENT)
-        return;
-    cr_assert_ok(rc);
-    cr_assert_ok(log_view_floor(&b->log->view, &floor));
-    b->o->floor = floor.first_seq;
-}
-
-static void work(struct bed *b)
-{
-    for (uint64_t n = 1 + dice_below(&b->dice, 60); n > 0; n--) {
-        const uint64_t what = dice_below(&b->dice, 40);
-
-        if (what == 0) {
-            close_bed(b);
-            open_bed(b);
-        } else if (what == 1) {
-            for (uint64_t k = dice_below(&b->dice, 4); k > 0; k--)
-                drop(b);
-            cr_assert_ok(seglog_log_tend(b->log)); /* their files may be recycled */
-        } else if (what < 5) {
-            sync_or_seal(b);
-        } else if (what < 8) {
-            claim_and_abort(b);
-        } else {
-            append_some(b);
-        }
-    }
-}
-
-/* ---- oracle --------------------------------------------------------------------------------- */
-
-/* Read the log at dir from `from` on: every record as appended, none skipped. Gives the number after
- * the last record, void ones before it included. */
-static uint64_t read_all(const struct bed *b, const char *dir, uint64_t from, const char *when)
-{
-    static uint8_t want[8192];
-    const unsigned long long seed = b->seed;
-    struct seglog_reader *reader;
-    struct seglog_view view;
-    uint64_t seq = from;
-    int rc;
-
-    cr_assert_ok(seglog_reader_open(dir, NULL, &reader));
-    while ((rc = seglog_reader_next(reader, &view)) == 0) {
-        size_t len;
-
-        while (seq < b->o->next && b->o->marks[seq] == 0)
-            seq++;
-        cr_assert(view.seq == seq && seq < b->o->next,
-                  "seed %llu, %s: record %llu where %llu was due (of %llu)", seed, when,
-                  (unsigned long long)view.seq, (unsigned long long)seq,
-                  (unsigned long long)b->o->next);
-        len = payload_of(b->o->marks[seq], want);
-        cr_assert(view.len == len && memcmp(view.data, want, len) == 0,
-                  "seed %llu, %s: record %llu is not what was appended", seed, when,
-                  (unsigned long long)seq);
-        seglog_reader_release(reader);
-        seq++;
-    }
-    cr_assert(rc == -EAGAIN, "seed %llu, %s: %s at %llu", seed, when, seglog_status_name(rc),
-              (unsigned long long)seq);
-    seglog_reader_close(reader);
-    return seq;
-}
-
-static void check_durable(const struct bed *b, uint64_t seq, const char *when)
-{
-    for (uint64_t s = seq; s < b->o->durable; s++)
-        cr_assert(b->o->marks[s] == 0,
-                  "seed %llu, %s: durable record %llu is gone (end %llu, durable %llu)",
-                  (unsigned long long)b->seed, when, (unsigned long long)s, (unsigned long long)seq,
-                  (unsigned long long)b->o->durable);
-}
-
-/* The first number kept: a drop whose floor had been made durable may have been at work. */
-static uint64_t first_of(const char *dir)
-{
-    struct seglog_reader *reader;
-    uint64_t first = 0;
-
-    cr_assert_ok(seglog_reader_open(dir, NULL, &reader));
-    cr_assert_ok(seglog_reader_bounds(reader, &first, NULL));
-    seglog_reader_close(reader);
-    return first;
-}
-
-/* One image: read, recover, read, append, verify. The bed moves to it. */
-static void survive(struct bed *b, char *image)
-{
-    struct seglog_recovery recovery;
-    struct seglog_verify_report report;
-    const uint64_t first = first_of(image);
-    uint64_t before, after, next = 0;
-
-    cr_assert(first <= b->o->floor || first <= b->o->durable, "seed %llu: the floor moved",
-              (unsigned long long)b->seed);
-    before = read_all(b, image, first, "before recovery");
-    check_durable(b, before, "before recovery");
-    b->dir = image;
-    open_bed(b);
-    cr_assert_ok(seglog_log_recovery(b->log, &recovery));
-    after = read_all(b, image, first, "after recovery");
-    cr_assert(after == before, "seed %llu: read to %llu before, to %llu after recovery",
-              (unsigned long long)b->seed, (unsigned long long)before, (unsigned long long)after);
-    cr_assert_ok(seglog_log_progress(b->log, NULL, &next));
-    cr_assert(next >= after && next <= b->o->next);
-    b->o->next = next;
-    for (int i = 0; i < 5; i++)
-        append_some(b);
-    read_all(b, image, first, "after appending");
-    cr_assert_eq(seglog_verify(image, NULL, &report), 0, "seed %llu: verify finds damage",
-                 (unsigned long long)b->seed);
-}
 
 static uint64_t setting(const char *name, uint64_t otherwise)
 {
@@ -311,59 +73,430 @@ static uint64_t setting(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-/* Gives how many recycled segments the cuts met. */
-static uint64_t one_seed(uint64_t seed, unsigned cuts)
+/* ---- one image ------------------------------------------------------------------------------ */
+
+static bool is_new(struct run *r, uint64_t hash)
 {
-    static const uint32_t levels[] = {SEGLOG_SYNC_NONE, SEGLOG_SYNC_SEALED, SEGLOG_SYNC_RECORD};
-    const struct seglog_log_options options = {.segment_size = SEGLOG_SEGMENT_SIZE_MIN,
-                                               .sync = levels[seed % 3]};
-    char *top = tmpdir_make();
-    struct bed b = {.o = calloc(1, sizeof(*b.o)), .seed = seed};
-
-    cr_assert_not_null(b.o);
-    b.dice.state = seed * UINT64_C(0x9E3779B97F4A7C15) | 1;
-    b.dir = tmpdir_path(top, "log");
-    cr_assert_ok(seglog_log_create(b.dir, &options));
-    disk_watch(b.dir);
-    open_bed(&b);
-    for (unsigned cut = 0; cut < cuts; cut++) {
-        char name[32], *image, *past = b.dir;
-
-        work(&b);
-        leave_claim_open(&b);
-        b.recycled += count_recycled(&b);
-        snprintf(name, sizeof(name), "cut%u", cut);
-        image = tmpdir_path(top, name);
-        cr_assert_eq(mkdir(image, 0750), 0);
-        disk_cut(image, &b.dice);
-        close_bed(&b);
-        disk_watch(image);
-        survive(&b, image);
-        free(past);
-    }
-    close_bed(&b);
-    disk_watch(NULL);
-    free(b.dir);
-    free(b.o);
-    tmpdir_remove(top);
-    return b.recycled;
+    for (size_t i = 0; i < r->seen_count; i++)
+        if (r->seen[i] == hash)
+            return false;
+    if (r->seen_count < sizeof(r->seen) / sizeof(r->seen[0]))
+        r->seen[r->seen_count++] = hash;
+    return true;
 }
 
-Test(powercut, what_was_acknowledged_survives_and_nothing_is_invented, .timeout = 900)
+static void remove_image(const char *image)
+{
+    tmpdir_remove(strdup(image));
+}
+
+/* The next image of the disk on top, at `path`. false: there was such a one, and it is gone again. */
+static bool make_image(struct run *r, char path[300], unsigned index)
+{
+    uint64_t hash, place;
+
+    snprintf(path, 300, "%s/%llu", r->top, (unsigned long long)++r->made);
+    hash = disk_image(path, &r->dice, index);
+    if (!is_new(r, hash)) {
+        atomic_fetch_add(&r->tally->same, 1);
+        remove_image(path);
+        return false;
+    }
+    place = atomic_fetch_add(&r->tally->images, 1);
+    if (place < r->tally->capacity)
+        r->tally->hashes[place] = hash;
+    return true;
+}
+
+static void check_image(struct run *r, const struct oracle *truth, const char *image,
+                        const struct found *due, unsigned depth);
+
+/* A moment in the middle of something. */
+struct moment {
+    struct run *run;
+    const struct oracle *truth;
+    const struct found *due;
+    unsigned images;
+    unsigned depth;
+    _Atomic uint64_t *counter;
+};
+
+static void cut_now(void *context)
+{
+    const struct moment *m = context;
+    char image[300];
+
+    for (unsigned i = 0; i < m->images; i++) {
+        if (!make_image(m->run, image, i))
+            continue;
+        atomic_fetch_add(m->counter, 1);
+        check_image(m->run, m->truth, image, m->due, m->depth);
+        remove_image(image);
+    }
+}
+
+/* The first opener recovers the image; what that says must fit. The log's end becomes the oracle's. */
+static void recover(struct run *r, struct bed *b, struct found before, struct harmed *harmed)
+{
+    struct oracle *o = b->o;
+    struct seglog_recovery recovery;
+    struct found after;
+    uint64_t next = 0;
+
+    work_attach(b);
+    ORACLE_OK(o, seglog_log_recovery(b->logs[0], &recovery));
+    /* 0: no segment was left that could have told. */
+    ORACLE_MUST(o, recovery.ran == 1 && recovery.boot <= 1, "recovery: ran %u, boot %u",
+                recovery.ran, recovery.boot);
+    if (recovery.bytes_dropped || recovery.files_aside)
+        atomic_fetch_add(&r->tally->cuts_off, 1);
+    after = oracle_read(o, b->dir, harmed, "after recovery");
+    ORACLE_MUST(o, after.first == before.first && after.end == before.end,
+                "%llu to %llu before, %llu to %llu after recovery",
+                (unsigned long long)before.first, (unsigned long long)before.end,
+                (unsigned long long)after.first, (unsigned long long)after.end);
+    ORACLE_OK(o, seglog_log_progress(b->logs[0], NULL, &next));
+    ORACLE_MUST(o, next >= after.end && next <= o->limit,
+                "next number %llu behind %llu, below %llu", (unsigned long long)next,
+                (unsigned long long)after.end, (unsigned long long)o->limit);
+    o->next = o->limit = next;
+    o->floor = after.first;
+    o->dropping = false;
+    if (o->durable > next)
+        o->durable = next;
+}
+
+/* The log goes on. */
+static void go_on(struct run *r, struct bed *b, struct found before, struct harmed *harmed)
+{
+    struct seglog_verify_report report;
+    struct found found;
+    int rc;
+
+    for (uint64_t n = 1 + dice_below(&r->dice, 4); n > 0; n--)
+        work_append(b);
+    if (dice_below(&r->dice, 4) != 0)
+        return;
+    found = oracle_read(b->o, b->dir, harmed, "after appending");
+    ORACLE_MUST(b->o, found.first == before.first && found.end == b->o->next,
+                "appended up to %llu, found up to %llu", (unsigned long long)b->o->next,
+                (unsigned long long)found.end);
+    rc = seglog_verify(b->dir, NULL, &report);
+    ORACLE_MUST(b->o, rc == (harmed ? 1 : 0), "verify gave %d, %llu damages", rc,
+                (unsigned long long)report.damage_count);
+}
+
+/* Turn a bit in it first? NULL: no. */
+static struct harmed *harm(struct run *r, const char *image, struct found before,
+                           struct harmed *harmed)
+{
+    if (dice_below(&r->dice, 12) != 0 || !harm_image(image, r->uuid, &r->dice, harmed))
+        return NULL;
+    if (harmed->seq < before.first) /* of a file that is as good as gone */
+        return NULL;
+    atomic_fetch_add(&r->tally->harmed, 1);
+    return harmed;
+}
+
+/* due: what must be found, if that is known. */
+static void check_image(struct run *r, const struct oracle *truth, const char *image,
+                        const struct found *due, unsigned depth)
+{
+    static struct oracle copies[DEPTH_MAX + 1];
+    struct oracle *o = &copies[depth];
+    struct bed b = {.o = o, .level = r->bed.level, .dice = {dice_roll(&r->dice) | 1}};
+    struct harmed bad, *harmed = NULL;
+    struct found before;
+    bool watched = false;
+
+    *o = *truth;
+    o->image = r->made;
+    snprintf(b.dir, sizeof(b.dir), "%s", image);
+    before = oracle_read(o, image, NULL, "before recovery");
+    oracle_check_durable(o, before, "before recovery");
+    ORACLE_MUST(o, !due || (due->first == before.first && due->end == before.end),
+                "cut again, %llu to %llu are there instead of %llu to %llu",
+                (unsigned long long)before.first, (unsigned long long)before.end,
+                (unsigned long long)(due ? due->first : 0),
+                (unsigned long long)(due ? due->end : 0));
+    if (depth < DEPTH_MAX && dice_below(&r->dice, 6) == 0) {
+        const struct moment m = {.run = r,
+                                 .truth = truth,
+                                 .due = &before,
+                                 .images = IMAGES_REC,
+                                 .depth = depth + 1,
+                                 .counter = depth ? &r->tally->cut_again : &r->tally->in_recovery};
+
+        watched = true;
+        disk_push(image, dice_roll(&r->dice));
+        disk_cut_at(1 + dice_below(&r->dice, 24), cut_now, (void *)(uintptr_t)&m);
+        recover(r, &b, before, NULL);
+        disk_cut_at(0, NULL, NULL);
+    } else {
+        harmed = harm(r, image, before, &bad);
+        recover(r, &b, before, harmed);
+        ORACLE_MUST(o, !harmed || harmed->reported, "damage at %llu was not reported",
+                    (unsigned long long)bad.seq);
+    }
+    go_on(r, &b, before, harmed);
+    work_detach(&b);
+    if (watched)
+        disk_pop();
+}
+
+/* ---- one seed ------------------------------------------------------------------------------- */
+
+/* Cut while the log is made: there is one, or making it can simply begin again. */
+static void cut_making(void *context)
+{
+    struct run *r = context;
+    char image[300];
+
+    for (unsigned i = 0; i < IMAGES_REC; i++) {
+        struct seglog_log *log;
+        int rc;
+
+        if (!make_image(r, image, i))
+            continue;
+        atomic_fetch_add(&r->tally->in_making, 1);
+        rc = seglog_log_create(image, NULL);
+        ORACLE_MUST(&r->o, rc == 0 || rc == -EEXIST, "create after a cut: %s",
+                    seglog_status_name(rc));
+        ORACLE_OK(&r->o, seglog_log_open(image, NULL, &log));
+        ORACLE_OK(&r->o, seglog_log_close(log));
+        remove_image(image);
+    }
+}
+
+static void begin(struct run *r, uint64_t seed)
+{
+    static const uint32_t levels[] = {SEGLOG_SYNC_NONE, SEGLOG_SYNC_SEALED, SEGLOG_SYNC_RECORD,
+                                      SEGLOG_SYNC_INTERVAL};
+    struct bed *b = &r->bed;
+    const struct seglog_log_options options = {.segment_size = SEGLOG_SEGMENT_SIZE_MIN,
+                                               .sync = levels[seed % 4]};
+    struct seglog_log_settings settings;
+
+    sim_begin(seed);
+    memset(&r->o, 0, sizeof(r->o));
+    r->o.seed = seed;
+    r->dice = dice_of(seed ^ UINT64_C(0xD1CE));
+    r->seen_count = 0;
+    r->made = 0;
+    *b = (struct bed){.o = &r->o, .dice = dice_of(seed), .level = options.sync};
+    snprintf(b->dir, sizeof(b->dir), "%s/log", r->top);
+    disk_must(mkdir(b->dir, 0750) == 0, b->dir);
+    disk_push(b->dir, seed);
+    disk_cut_at(1 + dice_below(&r->dice, 16), cut_making, r);
+    ORACLE_OK(&r->o, seglog_log_create(b->dir, &options));
+    disk_cut_at(0, NULL, NULL);
+    work_attach(b);
+    work_attach_second(b);
+    ORACLE_OK(&r->o, seglog_log_settings(b->logs[0], &settings));
+    memcpy(r->uuid, settings.uuid, 16);
+}
+
+/* The workload goes on with an image: everything before was a dream. */
+static void adopt(struct run *r, const char *image)
+{
+    struct bed *b = &r->bed;
+    struct found before;
+
+    disk_cut_at(0, NULL, NULL);
+    disk_pop();
+    work_detach(b);
+    remove_image(b->dir);
+    snprintf(b->dir, sizeof(b->dir), "%s", image);
+    disk_push(b->dir, dice_roll(&r->dice));
+    before = oracle_read(b->o, image, NULL, "before recovery");
+    oracle_check_durable(b->o, before, "before recovery");
+    recover(r, b, before, NULL);
+    work_attach_second(b);
+}
+
+static void one_seed(struct run *r, uint64_t seed)
+{
+    begin(r, seed);
+    for (unsigned moment = 0; moment < MOMENTS && !atomic_load(&r->tally->failed); moment++) {
+        const struct moment in_call = {
+            .run = r, .truth = &r->o, .images = IMAGES_IN, .counter = &r->tally->in_calls};
+        char image[300], next[300] = "";
+
+        disk_cut_at(1 + dice_below(&r->dice, 60), cut_now, (void *)(uintptr_t)&in_call);
+        work(&r->bed);
+        disk_cut_at(0, NULL, NULL);
+        atomic_fetch_add(&r->tally->recycled, work_recycled(&r->bed));
+        for (unsigned i = 0; i < IMAGES; i++) {
+            if (!make_image(r, image, i))
+                continue;
+            if (!*next) {
+                snprintf(next, sizeof(next), "%s", image);
+                continue;
+            }
+            check_image(r, &r->o, image, NULL, 0);
+            remove_image(image);
+        }
+        if (*next)
+            adopt(r, next);
+    }
+    work_detach(&r->bed);
+    disk_pop();
+    remove_image(r->bed.dir);
+}
+
+/* ---- workers -------------------------------------------------------------------------------- */
+
+static void count_up(struct tally *t)
+{
+    atomic_fetch_add(&t->units_old, disk_counts.units_old);
+    atomic_fetch_add(&t->units_new, disk_counts.units_new);
+    atomic_fetch_add(&t->units_between, disk_counts.units_between);
+    atomic_fetch_add(&t->names_old, disk_counts.names_old);
+    atomic_fetch_add(&t->sizes_cut, disk_counts.sizes_cut);
+}
+
+static _Noreturn void work_off(struct tally *tally, const char *top, unsigned worker, uint64_t only)
+{
+    struct run *r = calloc(1, sizeof(*r));
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    disk_must(r != NULL, "memory");
+    r->tally = tally;
+    snprintf(r->top, sizeof(r->top), "%s/%u", top, worker);
+    disk_must(mkdir(r->top, 0750) == 0, r->top);
+    do {
+        const uint64_t seed = only ? only : atomic_fetch_add(&tally->seed, 1);
+
+        atomic_store(&tally->at[worker], seed);
+        alarm(SEED_LIMIT_S);
+        one_seed(r, seed);
+    } while (!only && atomic_load(&tally->images) < tally->target && !atomic_load(&tally->failed));
+    count_up(tally);
+    _exit(0);
+}
+
+/* In memory, where there is room: most of the work is that of the file system. */
+static char *top_make(void)
+{
+    char *path = strdup("/dev/shm/seglog-powercut-XXXXXX");
+    struct statfs st;
+
+    if (path && statfs("/dev/shm", &st) == 0 && st.f_type == TMPFS_MAGIC &&
+        (uint64_t)st.f_bavail * (uint64_t)st.f_bsize > UINT64_C(256) << 20 && mkdtemp(path))
+        return path;
+    free(path);
+    return tmpdir_make();
+}
+
+static struct tally *tally_make(uint64_t target)
+{
+    const uint64_t capacity = target + target / 8 + 100000;
+    struct tally *t =
+        mmap(NULL, sizeof(*t) + capacity * sizeof(t->hashes[0]), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    cr_assert_neq(t, MAP_FAILED);
+    t->target = target;
+    t->capacity = capacity;
+    atomic_store(&t->seed, setting("SEGLOG_FROM", 1));
+    return t;
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static uint64_t distinct(struct tally *t)
+{
+    const uint64_t n = t->images < t->capacity ? t->images : t->capacity;
+    uint64_t count = 0;
+
+    qsort(t->hashes, n, sizeof(t->hashes[0]), compare_hashes);
+    for (uint64_t i = 0; i < n; i++)
+        count += i == 0 || t->hashes[i] != t->hashes[i - 1];
+    return count;
+}
+
+static void say(const char *what, uint64_t n)
+{
+    printf("#   %-32s %10llu\n", what, (unsigned long long)n);
+}
+
+static void report(struct tally *t, uint64_t from)
+{
+    printf("# power cuts, seeds %llu to %llu\n", (unsigned long long)from,
+           (unsigned long long)t->seed - 1);
+    say("different images", distinct(t));
+    say("left out, like another", t->same);
+    say("while the log was made", t->in_making);
+    say("in the middle of a call", t->in_calls);
+    say("in a recovery", t->in_recovery);
+    say("in a recovery of those", t->cut_again);
+    say("of which something was cut off", t->cuts_off);
+    say("damaged below the watermark", t->harmed);
+    say("recycled segments met", t->recycled);
+    say("images with older names", t->names_old);
+    say("files cut short", t->sizes_cut);
+    say("changed units lost", t->units_old);
+    say("changed units kept", t->units_new);
+    say("changed units in between", t->units_between);
+    fflush(stdout);
+}
+
+/* Wait for one worker. */
+static void join(struct tally *t, const pid_t *pids, unsigned workers)
+{
+    int status;
+    const pid_t pid = wait(&status);
+
+    for (unsigned i = 0; i < workers; i++) {
+        if (pids[i] != pid || status == 0)
+            continue;
+        atomic_store(&t->failed, 1);
+        if (WIFSIGNALED(status))
+            fprintf(stderr, "seed %llu: killed by signal %d (%s)\n", (unsigned long long)t->at[i],
+                    WTERMSIG(status), strsignal(WTERMSIG(status)));
+    }
+}
+
+Test(powercut, what_was_acknowledged_survives_and_nothing_is_invented, .timeout = 7200)
 {
     const uint64_t only = setting("SEGLOG_SEED", 0);
-    const unsigned cuts = 6;
-    uint64_t recycled = 0;
-    const uint64_t images = setting("SEGLOG_CUTS", getenv("SEGLOG_TEST_QUICK") ? 60 : 600);
+    const uint64_t images = setting("SEGLOG_CUTS", getenv("SEGLOG_TEST_QUICK") ? 300 : 3000);
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned workers = (unsigned)setting("SEGLOG_JOBS", cpus > 0 ? (uint64_t)cpus : 1);
+    struct tally *tally = tally_make(images);
+    const uint64_t from = tally->seed;
+    char *top = top_make();
+    pid_t pids[WORKERS_MAX];
 
-    if (only) {
-        one_seed(only, cuts);
-        return;
+    if (only || workers == 0)
+        workers = 1;
+    if (workers > WORKERS_MAX)
+        workers = WORKERS_MAX;
+    fflush(NULL);
+    for (unsigned i = 0; i < workers; i++) {
+        pids[i] = fork();
+        cr_assert_geq(pids[i], 0);
+        if (pids[i] == 0)
+            work_off(tally, top, i, only);
     }
-    for (uint64_t seed = 1; seed <= images / cuts; seed++)
-        recycled += one_seed(seed, cuts);
-    cr_assert_gt(recycled, 0);
-    printf("power cuts: %llu images, %llu units lost, %llu kept, %llu recycled segments\n",
-           (unsigned long long)images, (unsigned long long)disk_units_old,
-           (unsigned long long)disk_units_new, (unsigned long long)recycled);
+    for (unsigned i = 0; i < workers; i++)
+        join(tally, pids, workers);
+    if (tally->failed && getenv("SEGLOG_KEEP"))
+        fprintf(stderr, "the images are in %s\n", top);
+    else
+        tmpdir_remove(top);
+    report(tally, from);
+    cr_assert_eq(tally->failed, 0, "a power cut broke a promise; the seed is above");
+    if (only)
+        return;
+    cr_assert_geq(distinct(tally), images);
+    /* What nothing of came up was not tried. */
+    cr_assert(images < 3000 ||
+              (tally->in_making && tally->in_calls && tally->in_recovery && tally->cut_again &&
+               tally->cuts_off && tally->harmed && tally->recycled && tally->sizes_cut));
 }
