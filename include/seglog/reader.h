@@ -52,6 +52,10 @@ enum seglog_wait {
                                              media that may fail, where a mapping would SIGBUS */
 #define SEGLOG_READER_TAG      (1u << 2) /* only records whose tag is `tag` */
 #define SEGLOG_READER_FORCE_FS (1u << 3) /* accept a network or FUSE file system */
+#define SEGLOG_READER_DROP_BEHIND \
+    (1u << 4) /* sealed segments that were read leave the page cache, each as a whole, when the reader
+                 has left it and its views are released, or at close: for a long scan that is not to
+                 push out what others need. Unless others map them, and only as a hint. */
 
 struct seglog_reader_options {
     struct seglog_place from; /* all zero: the first record */

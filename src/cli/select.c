@@ -20,6 +20,7 @@ enum {
     KEY_GREP,
     KEY_FORMAT,
     KEY_NO_VERIFY,
+    KEY_DROP_BEHIND,
     KEY_FORCE,
     KEY_PACE,
     KEY_PCAP,
@@ -48,6 +49,8 @@ static const struct argp_option print_options[] = {
      "%s payload, %o sequence number, %t time in ns, %T RFC 3339, %k tag, %S length, %%, "
      "\\n \\t \\r \\0 \\\\ \\xHH",
      2},
+    {"drop-behind", KEY_DROP_BEHIND, NULL, 0,
+     "Leave nothing of the sealed segments that were read in the page cache", 2},
     {0},
 };
 
@@ -112,6 +115,9 @@ static error_t select_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_NO_VERIFY:
         sel->flags |= SEGLOG_READER_NO_VERIFY;
+        return 0;
+    case KEY_DROP_BEHIND:
+        sel->flags |= SEGLOG_READER_DROP_BEHIND;
         return 0;
     case KEY_FORCE:
         sel->flags |= SEGLOG_READER_FORCE_FS;

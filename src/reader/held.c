@@ -12,8 +12,10 @@
 
 /* ---- the list ------------------------------------------------------------------------------- */
 
-static void held_close(struct held *held)
+static void held_close(struct seglog_reader *r, struct held *held)
 {
+    if ((r->flags & SEGLOG_READER_DROP_BEHIND) && held->settled && held->sealed)
+        segment_drop_pages(held->seg);
     source_free(&held->src);
     segment_close(held->seg);
     sparse_free(&held->sparse);
@@ -54,7 +56,7 @@ int held_open(struct seglog_reader *r, uint64_t number, struct held **out, const
     source_init(&held->src, held->seg);
     rc = held_read_footer(held);
     if (rc < 0 && rc != -EAGAIN && rc != SEGLOG_ECORRUPT) {
-        held_close(held);
+        held_close(r, held);
         return rc;
     }
     held->data_low = (uint32_t)word_data(&held->seg->facts.space, 0);
@@ -99,7 +101,7 @@ void held_release(struct seglog_reader *r, bool all)
         }
         *link = held->older;
         forget_held(r, held);
-        held_close(held);
+        held_close(r, held);
     }
     for (struct held *kept = r->segments; all && kept; kept = kept->older)
         kept->lent = false;
@@ -171,8 +173,6 @@ int held_settle(struct seglog_reader *r, struct held *held, uint64_t base_seq, u
     held->is_cold = !held->sealed && segment_boot_relation(seg, &r->view.boot) != BOOT_SAME;
     held->gated = !held->sealed && !held->is_cold && seg->facts.discipline == DISCIPLINE_GATED;
     held_limits(held);
-    if (held->sealed && seg->base)
-        map_sequential(seg->base, seg->facts.size);
     sparse_reset(&held->sparse);
     held->settled = true;
     return 0;

@@ -14,8 +14,9 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-#define KNOWN_FLAGS \
-    (SEGLOG_READER_NO_VERIFY | SEGLOG_READER_COPY | SEGLOG_READER_TAG | SEGLOG_READER_FORCE_FS)
+#define KNOWN_FLAGS                                                                              \
+    (SEGLOG_READER_NO_VERIFY | SEGLOG_READER_COPY | SEGLOG_READER_TAG | SEGLOG_READER_FORCE_FS | \
+     SEGLOG_READER_DROP_BEHIND)
 
 /* ---- the hot loop --------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -175,6 +176,14 @@ void segment_close(struct segment *seg)
     segment_unmap(seg);
     file_close(seg->fd);
     free(seg);
+}
+
+void segment_drop_pages(const struct segment *seg)
+{
+    /* What is still mapped stays in the cache. */
+    if (seg->base)
+        (void)map_advise(seg->base, seg->facts.size, MADV_DONTNEED);
+    (void)file_advise(seg->fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
 int segment_activation(const struct segment *seg, struct activation_facts *out)

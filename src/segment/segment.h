@@ -46,6 +46,11 @@ void segment_close(struct segment *seg);
 int segment_map(struct segment *seg);
 /* Drop the mapping and keep the descriptor, which is then all that the segment has. */
 void segment_unmap(struct segment *seg);
+/*
+ * Give back the memory that its pages take: they leave this mapping, and those that are clean and that
+ * nobody else maps leave the page cache. They come back when touched. A hint: failures do not matter.
+ */
+void segment_drop_pages(const struct segment *seg);
 
 /* 0; -EAGAIN: not activated; SEGLOG_ECORRUPT; -EIO */
 int segment_activation(const struct segment *seg, struct activation_facts *out);

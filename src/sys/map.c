@@ -163,11 +163,6 @@ void map_populate_read(void *base, size_t size)
     }
 }
 
-void map_sequential(void *base, size_t size)
-{
-    (void)madvise(base, size, MADV_SEQUENTIAL);
-}
-
 int map_advise(void *base, size_t size, int advice)
 {
     return madvise(base, size, advice) < 0 ? -errno : 0;

@@ -40,9 +40,6 @@ void map_populate_read(void *base, size_t size);
  * it back: fdatasync of that range. blocks on the disk */
 int map_sync(void *base, uint64_t from, uint64_t to);
 
-/* Tell the kernel that pages will be read in order. A hint: failures do not matter. */
-void map_sequential(void *base, size_t size);
-
 /* madvise(2): advice is one of MADV_*. */
 int map_advise(void *base, size_t size, int advice);
 

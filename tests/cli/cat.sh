@@ -112,6 +112,9 @@ mkdir void
 refused 'an empty directory' 66 cat void
 
 # Output that goes away or is full.
+"$SEGLOG" create dropped --segment-size 64K
+seq 1 5000 | "$SEGLOG" append dropped
+is '--drop-behind reads the same' "$("$SEGLOG" cat dropped --drop-behind | cksum)" "$(seq 1 5000 | cksum)"
 seq 1 300000 | "$SEGLOG" append long --sync none
 "$SEGLOG" cat long 2>err | head -n 1 >out
 code=${PIPESTATUS[0]}
