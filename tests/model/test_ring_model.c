@@ -71,19 +71,19 @@ Test(ring_mistake, zero_stored_after_the_lock_wipes_out_the_next_claim)
 
 Test(ring_mistake, a_tail_moved_before_the_claim_leaves_a_hole)
 {
-    broken(RING_ORDER, .name = "ring mistake: tail before CLAIMED", .producers = 2, .messages = 3,
+    broken(RING_STUCK, .name = "ring mistake: tail before CLAIMED", .producers = 2, .messages = 3,
            .crashes = 1, .twists = RING_TAIL_FIRST);
 }
 
 Test(ring_mistake, a_lock_taken_over_without_mending_the_tail)
 {
-    broken(RING_ORDER, .name = "ring mistake: no mending", .producers = 2, .messages = 3,
+    broken(RING_STUCK, .name = "ring mistake: no mending", .producers = 2, .messages = 3,
            .crashes = 1, .twists = RING_NO_MEND);
 }
 
 Test(ring_mistake, a_ring_filled_to_the_last_unit_has_no_end)
 {
-    broken(RING_ORDER, .name = "ring mistake: no room for the word behind", .producers = 1,
+    broken(RING_CHANGED, .name = "ring mistake: no room for the word behind", .producers = 1,
            .messages = 7, .twists = RING_NO_WORD_BEHIND);
 }
 
@@ -95,63 +95,30 @@ Test(ring_mistake, room_given_back_before_reading)
 
 Test(ring_mistake, a_living_producer_that_is_passed_by_commits_into_others_room)
 {
-    struct ring_variant v = {
-        .name = "ring mistake: death guessed", .producers = 2, .messages = 3, .twists = RING_GUESS};
-    const struct explorer_model model = ring_model(&v);
-    struct explorer_result r;
-
-    cr_assert_eq(explorer_run(&model, EXPLORER_BREADTH, REPORT_STATES_MAX, NULL, &r), 0);
-    report(&model, &r);
-    cr_assert_neq(r.verdict, 0);
+    broken(RING_ORDER, .name = "ring mistake: death guessed", .producers = 2, .messages = 3,
+           .twists = RING_GUESS);
 }
 
 Test(ring_mistake, producers_that_do_not_exclude_each_other)
 {
-    broken(RING_ORDER, .name = "ring mistake: no lock", .producers = 2, .messages = 3,
+    broken(RING_CHANGED, .name = "ring mistake: no lock", .producers = 2, .messages = 3,
            .twists = RING_NO_LOCK);
 }
 
 Test(ring_mistake, a_copy_that_is_not_checked)
 {
-    struct ring_variant v = {.name = "ring mistake: copy not checked",
-                             .producers = 1,
-                             .messages = 7,
-                             .overwrite = true,
-                             .twists = RING_NO_CHECK};
-    const struct explorer_model model = ring_model(&v);
-    struct explorer_result r;
-
-    cr_assert_eq(explorer_run(&model, EXPLORER_BREADTH, REPORT_STATES_MAX, NULL, &r), 0);
-    report(&model, &r);
-    cr_assert_neq(r.verdict, 0);
+    broken(RING_CHANGED, .name = "ring mistake: copy not checked", .producers = 1, .messages = 7,
+           .overwrite = true, .twists = RING_NO_CHECK);
 }
 
 Test(ring_mistake, a_floor_moved_after_the_overwriting)
 {
-    struct ring_variant v = {.name = "ring mistake: floor moved late",
-                             .producers = 1,
-                             .messages = 7,
-                             .overwrite = true,
-                             .twists = RING_FLOOR_LATE};
-    const struct explorer_model model = ring_model(&v);
-    struct explorer_result r;
-
-    cr_assert_eq(explorer_run(&model, EXPLORER_BREADTH, REPORT_STATES_MAX, NULL, &r), 0);
-    report(&model, &r);
-    cr_assert_neq(r.verdict, 0);
+    broken(RING_CHANGED, .name = "ring mistake: floor moved late", .producers = 1, .messages = 7,
+           .overwrite = true, .twists = RING_FLOOR_LATE);
 }
 
 Test(ring_mistake, open_claims_that_give_way)
 {
-    struct ring_variant v = {.name = "ring mistake: claims overwritten",
-                             .producers = 2,
-                             .messages = 5,
-                             .overwrite = true,
-                             .twists = RING_OVER_CLAIMS};
-    const struct explorer_model model = ring_model(&v);
-    struct explorer_result r;
-
-    cr_assert_eq(explorer_run(&model, EXPLORER_BREADTH, REPORT_STATES_MAX, NULL, &r), 0);
-    report(&model, &r);
-    cr_assert_neq(r.verdict, 0);
+    broken(RING_CHANGED, .name = "ring mistake: claims overwritten", .producers = 2, .messages = 5,
+           .overwrite = true, .twists = RING_OVER_CLAIMS);
 }
