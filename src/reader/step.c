@@ -187,6 +187,15 @@ static int word_again(struct held *held, uint64_t at, uint64_t *word)
     return rc;
 }
 
+/* Is the word at a place still what we saw? A mark that was read after it may speak of what has been
+ * stored, and synced, since. */
+static bool word_stands(struct held *held, uint64_t at, uint64_t seen)
+{
+    uint64_t word = seen;
+
+    return word_again(held, at, &word) < 0 || word == seen;
+}
+
 static bool claim_resolves_soon(struct held *held, const struct scan_frame *frame)
 {
     uint64_t word = frame->word;
@@ -252,6 +261,8 @@ static int step_claim(struct seglog_reader *r, struct scan *behind, const struct
     if (rc != 0)
         return rc == 1 ? 0 : held_failed(r, rc);
     if (verdict == CLAIM_ROT) {
+        if (!word_stands(held, r->place.at, frame->word))
+            return 0;
         behind->at = r->place.at;
         behind->seq_rel = r->place.seq_rel;
         behind->why = "an open claim where frames were durable";
@@ -328,6 +339,8 @@ static int step_empty(struct seglog_reader *r, struct scan *scan)
     if (rc != 0)
         return rc == 1 ? 0 : held_failed(r, rc);
     if (segment_mark(held->seg, &mark) == 0 && r->place.at < mark.offset) {
+        if (!word_stands(held, r->place.at, 0))
+            return 0;
         scan->why = "nothing is left where frames were durable";
         return damage_pass(r, scan);
     }

@@ -189,7 +189,7 @@ Test(state_struct, a_vector_takes_what_it_has_room_for)
     cr_assert_eq(SEGLOG_VEC_LEN(&game->best), 3);
     cr_assert_eq(*SEGLOG_VEC_AT(&game->best, 1), 11);
     cr_assert_eq(SEGLOG_VEC_AT(&game->best, 3), NULL);
-    cr_assert_eq(SEGLOG_VEC_AT(&game->best, -1), NULL);
+    cr_assert_eq(SEGLOG_VEC_AT(&game->best, UINT32_MAX), NULL);
     cr_assert_ok(SEGLOG_VEC_POP(&game->best, &value));
     cr_assert_eq(value, 12);
     cr_assert_eq(SEGLOG_VEC_AT(&game->best, 2), NULL);
@@ -261,7 +261,7 @@ Test(state_struct, a_segmented_vector_grows_and_its_elements_keep_their_addresse
     const int64_t n = files_quick() ? 20000 : 300000;
     struct game *game, *same;
     struct seglog_struct *s = game_open(FLAGS, &game), *reader = game_open(0, &same);
-    const struct point *first, *middle;
+    const struct point *first, *middle = NULL;
 
     cr_assert_eq(SEGLOG_SEGMENTED_AT(s, &game->path, 0), NULL);
     for (int32_t i = 0; i < n; i++) {
