@@ -21,4 +21,7 @@ struct durable_contender {
     void (*close)(void *self, const struct durable_cell *cell);
 };
 
+/* Other engines whose libraries were there at configuration; the last one has no name. engines.c */
+const struct durable_contender *bench_engines(void);
+
 #endif

@@ -216,6 +216,8 @@ static void batches_of(const char *section)
 
     for (size_t i = 0; i < COUNT_OF(own); i++)
         all[count++] = &own[i];
+    for (const struct durable_contender *engine = bench_engines(); engine->name; engine++)
+        all[count++] = engine;
     bench_table(section,
                 "durable records, thousands a second, one commit for each batch; "
                 "%d rounds of %u ms",
