@@ -144,5 +144,31 @@ if unshare -rm true 2>/dev/null; then
     is 'and the log can be read' "$(tail -n 1 code)" 0
     is 'with all that was appended' "$(sed -n 's/^appended \([0-9]*\) .*/\1/p' err)" \
         "$(sed -n 's/.*printed \([0-9]*\) .*/\1/p' cat.err)"
+
+    # It is said before it hurts. Near the end lines come slowly, so that the thread that prepares is
+    # not outrun.
+    unshare -rm bash -c '
+        mkdir tight && mount -t tmpfs -o size=1m none tight || exit 99
+        "$1" create tight/log --segment-size 64K --sync none
+        mkfifo tight.fifo
+        "$1" append tight/log <tight.fifo 2>err &
+        exec 7>tight.fifo
+        line=$(head -c 4000 /dev/zero | tr "\0" x)
+        for ((n = 0; n < 400; n++)); do
+            grep -q warning err && break
+            kill -0 $! 2>/dev/null || break
+            echo "$line" >&7
+            [ "$(stat -f -c %a tight)" -ge 48 ] || sleep 0.2
+        done
+        exec 7>&-
+        wait $!
+        echo $? >code
+    ' - "$SEGLOG"
+    last='append to a disk that is nearly full'
+    code=$(cat code)
+    err_like 'a segment that cannot be prepared is warned of' \
+        '^seglog: append: tight/log: warning: the next segment cannot be prepared: No space left'
+    is 'in one line' "$(wc -l <err)" 1
+    status_is 'and appending goes on until this one is full' 0
 fi
 done_testing
