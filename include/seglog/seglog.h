@@ -13,6 +13,7 @@
 #include <seglog/ring.h>
 #include <seglog/status.h>
 #include <seglog/struct.h>
+#include <seglog/table.h>
 
 /* The release, and the on-disk format that it writes. */
 #define SEGLOG_VERSION_MAJOR 0

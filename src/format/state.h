@@ -105,4 +105,81 @@ void cell_durable_store(struct cell_hot *hot, uint32_t seed, uint64_t version);
 /* 0 when there is none to believe. */
 uint64_t cell_durable_load(const struct cell_hot *hot, uint32_t seed);
 
+/* ---- table ----------------------------------------------------------------------------------- */
+
+#define TABLE_SHARDS_MAX 256u
+#define TABLE_OWNERS     256u
+#define TABLE_CLASSES    40u /* of blocks: 32, 48, 64, 96 ... bytes */
+
+/* One part of the table, with a lock of its own. Changed by whoever holds that; read by all. */
+struct table_shard {
+    _Atomic uint32_t lock; /* 0, or who holds it; see table_lock.c */
+    uint32_t zero0;
+    /* Where the slots are: offset in the file (a multiple of 4096, below 2^42) | log2 of how many, and
+     * from bit 42 on a count of how often they moved. 0: there are none yet. */
+    _Atomic uint64_t slots;
+    _Atomic uint64_t keys;
+    _Atomic uint64_t used;        /* slots that are not empty: keys and graves */
+    uint64_t spare;               /* the slots before, as `slots`; 0: none */
+    uint64_t fresh, fresh_end;    /* room that was never used */
+    uint64_t free[TABLE_CLASSES]; /* blocks to be used again; each names the next. 0: none */
+    uint8_t zero1[136];
+};
+static_assert(sizeof(struct table_shard) == 512, "FORMAT: table shard");
+
+struct table_hot {
+    struct boot_mark boot; /* the boot in which the entries were last checked */
+    uint8_t zero0[24];
+    _Atomic uint64_t end; /* of what is given away of the file */
+    uint8_t zero1[56];
+    _Atomic uint32_t owners[TABLE_OWNERS]; /* moved on by each new holder of the place */
+};
+static_assert(sizeof(struct table_hot) <= PAGE_BYTES, "FORMAT: table");
+
+/* One place for a key. */
+struct table_slot {
+    _Atomic uint64_t hash;
+    _Atomic uint64_t ref; /* 0: never used; else table_ref_* of it */
+};
+static_assert(sizeof(struct table_slot) == 16, "FORMAT: table slot");
+
+/* A key and its value: never changed while a slot refers to it. */
+struct table_entry {
+    uint32_t key_len;
+    uint32_t len;
+    uint32_t crc; /* table_crc() */
+    uint32_t size_class;
+    /* the key, filled up to 8; the value */
+};
+static_assert(sizeof(struct table_entry) == 16, "FORMAT: table entry");
+
+/*
+ * A reference: where its entry is in units of 8 bytes, or 1 for a grave; above that how often the slot has
+ * changed, so that the same block in the same slot is another word.
+ */
+#define TABLE_REF_BITS 40
+
+static inline uint64_t table_ref_place(uint64_t ref)
+{
+    return ref & ((UINT64_C(1) << TABLE_REF_BITS) - 1);
+}
+static inline bool table_ref_is_live(uint64_t ref)
+{
+    return table_ref_place(ref) > 1;
+}
+static inline uint64_t table_ref_next(uint64_t ref, uint64_t place)
+{
+    return (((ref >> TABLE_REF_BITS) + 1) << TABLE_REF_BITS) | place;
+}
+
+static inline uint64_t table_value_offset(uint64_t key_len)
+{
+    return sizeof(struct table_entry) + align_up(key_len, 8);
+}
+
+static inline uint64_t table_class_bytes(uint32_t size_class)
+{
+    return (size_class % 2 ? UINT64_C(48) : UINT64_C(32)) << size_class / 2;
+}
+
 #endif

@@ -261,7 +261,7 @@ Test(state_struct, a_segmented_vector_grows_and_its_elements_keep_their_addresse
     const int64_t n = files_quick() ? 20000 : 300000;
     struct game *game, *same;
     struct seglog_struct *s = game_open(FLAGS, &game), *reader = game_open(0, &same);
-    const struct point *first, *middle = NULL;
+    const struct point *first = NULL, *middle = NULL;
 
     cr_assert_eq(SEGLOG_SEGMENTED_AT(s, &game->path, 0), NULL);
     for (int32_t i = 0; i < n; i++) {

@@ -1,0 +1,110 @@
+/*
+ * What a table is inside.
+ *
+ *   table.c         making and opening, the check after a power cut, facts
+ *   table_lock.c    the locks of the shards
+ *   table_find.c    looking keys up without a lock
+ *   table_change.c  changing a shard under its lock: blocks, slots, growth
+ *   table_walk.c    all entries
+ */
+#ifndef STATE_TABLE_H
+#define STATE_TABLE_H
+
+#include <seglog/table.h>
+
+#include "format/state.h"
+#include "sys/owner.h"
+#include "sys/region.h"
+
+struct seglog_table {
+    const uint64_t *guard; /* reads 0 in a forked child */
+    struct region region;
+    struct table_hot *hot;
+    struct table_shard *shards;
+    struct state_facts facts;
+    uint32_t seed;
+    int fd;
+    bool is_writable;
+    bool is_volatile;
+    _Atomic int failed; /* a flush did, for good */
+    uint64_t dropped;
+    struct owner owner;
+    uint32_t me; /* what we put into locks */
+};
+
+static inline bool table_is_forked(const struct seglog_table *t)
+{
+    return *(const volatile uint64_t *)t->guard == 0;
+}
+
+/* rc, unless pages were lost: then why. */
+int table_outcome(struct seglog_table *t, int rc);
+/* Bytes of the file, mapping what others have added. NULL: it does not have them. */
+uint8_t *table_at(struct seglog_table *t, uint64_t offset, uint64_t len);
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+/* Take a place among the writers, and the check upon us if nobody else is there: *alone. */
+int table_attach(struct seglog_table *t, bool *alone);
+/* The check is done: let others in. */
+int table_share(struct seglog_table *t);
+/* Lock a shard; 1: its holder had died in the middle of something. Never fails for long. */
+int table_lock(struct seglog_table *t, struct table_shard *shard);
+void table_unlock(struct table_shard *shard);
+
+/* ---- looking up ------------------------------------------------------------------------------ */
+
+struct table_key {
+    const void *data;
+    size_t len;
+    uint64_t hash;
+};
+struct table_key table_key(const struct seglog_table *t, const void *data, size_t len);
+
+static inline struct table_shard *table_shard_of(struct seglog_table *t, uint64_t hash)
+{
+    /* The high bits; where in the shard is decided by the low ones. */
+    return &t->shards[(hash >> 48) & (t->facts.parts - 1)];
+}
+
+/* The slots that a word stands for; NULL for none, or a word that leads nowhere. */
+struct table_slots {
+    struct table_slot *at;
+    uint64_t mask;
+};
+bool table_slots(struct seglog_table *t, uint64_t word, struct table_slots *out);
+
+/* An entry as its slot names it. */
+struct table_found {
+    struct table_slot *slot;
+    uint64_t ref;
+    const uint8_t *entry; /* struct table_entry */
+    uint64_t key_len;
+    uint64_t len;
+    uint32_t crc;
+    uint32_t size_class;
+};
+/* Whether it leads to a block inside the file; what is in there is not looked at. */
+bool table_follow(struct seglog_table *t, uint64_t ref, struct table_found *out);
+/* Its checksum, by way of words that others may be changing. */
+uint32_t table_crc_of(const struct seglog_table *t, const struct table_found *found, uint64_t hash);
+/* The key's slot in these slots. 0; -ENOENT: and *vacant, if not NULL, where it may go; SEGLOG_ECORRUPT */
+int table_probe(struct seglog_table *t, const struct table_slots *slots,
+                const struct table_key *key, struct table_found *out, struct table_slot **vacant);
+
+/* ---- changing, the shard locked -------------------------------------------------------------- */
+
+/* Put an entry into the shard: `there` is what table_probe() found, NULL for a new key. */
+int table_store(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
+                const struct table_found *there, const void *value, size_t len);
+void table_bury(struct seglog_table *t, struct table_shard *shard, const struct table_found *there);
+/* Room in the file, from a page on, zero. 0 and *offset */
+int table_room(struct seglog_table *t, uint64_t size, uint64_t *offset);
+/* New slots for at least `keys` keys, with those entries of the old ones that pass (NULL: all). */
+typedef bool table_pass(struct seglog_table *t, uint64_t hash, uint64_t ref);
+int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t keys,
+                 table_pass *pass);
+/* Work the counts out from the slots. */
+void table_recount(struct seglog_table *t, struct table_shard *shard);
+
+#endif

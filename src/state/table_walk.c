@@ -1,0 +1,128 @@
+/*
+ * Walking over all entries of a table.
+ *
+ * A shard is copied under its lock, then handed out entry by entry: what changes meanwhile can neither
+ * hide a key nor show it twice, and nobody waits for whoever walks.
+ */
+#include "state/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/words.h"
+
+struct seglog_table_walk {
+    struct seglog_table *table;
+    uint32_t shard; /* the next one */
+    uint8_t *bytes; /* entries of the one before, as they lie in the file */
+    uint64_t size, used, at;
+};
+
+int seglog_table_walk_open(struct seglog_table *table, struct seglog_table_walk **out)
+{
+    struct seglog_table_walk *walk;
+
+    if (table_is_forked(table))
+        return SEGLOG_EFORKED;
+    if (!table->is_writable)
+        return -EPERM; /* the locks */
+    walk = calloc(1, sizeof(*walk));
+    if (!walk)
+        return -ENOMEM;
+    walk->table = table;
+    *out = walk;
+    return 0;
+}
+
+void seglog_table_walk_close(struct seglog_table_walk *walk)
+{
+    if (!walk)
+        return;
+    free(walk->bytes);
+    free(walk);
+}
+
+static int take_entry(struct seglog_table_walk *walk, const struct table_found *found)
+{
+    const uint64_t n = align_up(table_value_offset(found->key_len) + found->len, 8);
+
+    if (walk->used + n > walk->size) {
+        const uint64_t size = (walk->used + n) * 2;
+        uint8_t *more = realloc(walk->bytes, size);
+
+        if (!more)
+            return -ENOMEM;
+        walk->bytes = more;
+        walk->size = size;
+    }
+    words_load(walk->bytes + walk->used, found->entry, n);
+    walk->used += n;
+    return 0;
+}
+
+static int take_slots(struct seglog_table_walk *walk, const struct table_slots *slots)
+{
+    for (uint64_t i = 0; i <= slots->mask; i++) {
+        const uint64_t ref = atomic_load(&slots->at[i].ref);
+        struct table_found found;
+        int rc;
+
+        if (!table_ref_is_live(ref))
+            continue;
+        if (!table_follow(walk->table, ref, &found) ||
+            table_crc_of(walk->table, &found, atomic_load(&slots->at[i].hash)) != found.crc)
+            return SEGLOG_ECORRUPT;
+        rc = take_entry(walk, &found);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int take_shard(struct seglog_table_walk *walk)
+{
+    struct seglog_table *t = walk->table;
+    struct table_shard *shard = &t->shards[walk->shard];
+    struct table_slots slots;
+    int rc = 0;
+
+    walk->used = walk->at = 0;
+    if (table_lock(t, shard) == 1)
+        table_recount(t, shard);
+    if (atomic_load(&shard->slots) != 0)
+        rc = table_slots(t, atomic_load(&shard->slots), &slots) ? take_slots(walk, &slots)
+                                                                : SEGLOG_ECORRUPT;
+    table_unlock(shard);
+    rc = table_outcome(t, rc);
+    if (rc == 0)
+        walk->shard++;
+    else
+        walk->used = 0;
+    return rc;
+}
+
+int seglog_table_walk_next(struct seglog_table_walk *walk, struct seglog_table_entry *out)
+{
+    const struct table_entry *entry;
+
+    if (table_is_forked(walk->table))
+        return SEGLOG_EFORKED;
+    while (walk->at == walk->used) {
+        int rc;
+
+        if (walk->shard == walk->table->facts.parts)
+            return 0;
+        rc = take_shard(walk);
+        if (rc < 0)
+            return rc;
+    }
+    entry = (const struct table_entry *)(const void *)(walk->bytes + walk->at);
+    *out = (struct seglog_table_entry){
+        .key = entry + 1,
+        .key_len = entry->key_len,
+        .value = (const uint8_t *)entry + table_value_offset(entry->key_len),
+        .len = entry->len,
+    };
+    walk->at += align_up(table_value_offset(entry->key_len) + entry->len, 8);
+    return 1;
+}
