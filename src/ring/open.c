@@ -18,6 +18,21 @@
 #define OPEN_TIMEOUT_NS UINT64_C(10000000000)
 #define PREFAULT_MAX    (UINT64_C(64) << 20) /* larger rings fault in as they are used */
 
+/*
+ * ThreadSanitizer knows words by their addresses: for it, all accesses of a process go through one
+ * mapping, writable for consumers too.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define ONE_MAPPING true
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ONE_MAPPING true
+#endif
+#endif
+#ifndef ONE_MAPPING
+#define ONE_MAPPING false
+#endif
+
 /* ---- attaching ------------------------------------------------------------------------------ */
 
 static void mark_reset(struct ring_mark *mark, uint64_t pos)
@@ -206,10 +221,12 @@ static int map_all(struct seglog_ring *ring)
     if (rc < 0)
         return rc;
     ring->ctrl = base;
-    rc = map_file_twice(ring->fd, f->data_off, f->size, ring->page, false, &base);
+    rc = map_file_twice(ring->fd, f->data_off, f->size, ring->page, ONE_MAPPING && writable, &base);
     if (rc < 0)
         return rc;
     ring->data = base;
+    if (ONE_MAPPING && writable)
+        ring->data_rw = base;
     if (f->size <= PREFAULT_MAX) {
         map_prefault(ring->ctrl, ring->ctrl_size);
         map_prefault(base, 2 * f->size);
@@ -240,8 +257,9 @@ static void ring_free(struct seglog_ring *ring)
 {
     owner_close(&ring->attach);
     map_drop(ring->ctrl, ring->ctrl_size);
+    if (ring->data_rw != ring->data)
+        map_drop(ring->data_rw, 2 * ring->facts.size);
     map_drop((void *)(uintptr_t)ring->data, 2 * ring->facts.size);
-    map_drop(ring->data_rw, 2 * ring->facts.size);
     file_close(ring->fd);
     fork_guard_free(ring->guard);
     pthread_mutex_destroy(&ring->lock);

@@ -308,11 +308,18 @@ void ring_release_work(struct seglog_consumer *c)
 
 int ring_look_work(struct seglog_consumer *c, bool probe)
 {
-    const uint64_t take = atomic_load_explicit(&c->shared->take, memory_order_acquire);
-    const uint64_t word = word_observe(c->data, c->mask, take);
+    struct ring_shared *shared = c->shared;
+    uint64_t word;
 
     if (c->from != c->to)
         return 0; /* a call says so */
+    /* Under the lock, because where `take` was a moment ago there may be payload by now. If it is not
+     * to be had, somebody is at it: a call will see. */
+    if (!ring_lock_try(&shared->take_lock, ring_lock_word(&c->seat)))
+        return 0;
+    word =
+        word_observe(c->data, c->mask, atomic_load_explicit(&shared->take, memory_order_relaxed));
+    ring_unlock(&shared->take_lock);
     if (word != 0 && (word & 7) != RING_CLAIMED && (word & 7) != RING_DONE)
         return 0;
     if (!probe || !ring_probe_is_due(&c->probe_ns))
