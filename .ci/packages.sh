@@ -7,8 +7,8 @@
 #   all   (default) also what the tests and .ci/run need
 set -eu
 
-core="gcc libc6-dev make cmake pkg-config libxxhash-dev liburing-dev libjansson-dev"
-extra="g++ git libcriterion-dev clang clang-format mandoc bindfs"
+core="gcc libc6-dev make cmake pkg-config libxxhash-dev liburing-dev liblz4-dev libjansson-dev"
+extra="g++ git libcriterion-dev clang clang-format mandoc bindfs lz4"
 
 case ${1:-all} in
 core) wanted=$core ;;

@@ -22,6 +22,7 @@ enum seglog_segment_state {
     SEGLOG_SEGMENT_FULL,      /* rolled over, not sealed */
     SEGLOG_SEGMENT_SEALED,    /* never changes again */
     SEGLOG_SEGMENT_DAMAGED,   /* its header cannot be read */
+    SEGLOG_SEGMENT_ARCHIVED,  /* sealed, and compressed since */
 };
 
 struct seglog_segment_info {

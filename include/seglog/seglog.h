@@ -4,6 +4,7 @@
 #ifndef SEGLOG_SEGLOG_H
 #define SEGLOG_SEGLOG_H
 
+#include <seglog/archive.h>
 #include <seglog/cell.h>
 #include <seglog/cursor.h>
 #include <seglog/inspect.h>

@@ -23,6 +23,7 @@ struct cli {
 
 /* Each returns an exit status. argv[0] is the command's name. */
 int cmd_append(struct cli *cli, int argc, char **argv);
+int cmd_archive(struct cli *cli, int argc, char **argv);
 int cmd_bench(struct cli *cli, int argc, char **argv);
 int cmd_cat(struct cli *cli, int argc, char **argv);
 int cmd_create(struct cli *cli, int argc, char **argv);

@@ -60,7 +60,7 @@ static const char *state_name(uint32_t state)
     static const char *const names[] = {
         [SEGLOG_SEGMENT_SPARE] = "spare",     [SEGLOG_SEGMENT_ACTIVE] = "active",
         [SEGLOG_SEGMENT_FULL] = "full",       [SEGLOG_SEGMENT_SEALED] = "sealed",
-        [SEGLOG_SEGMENT_DAMAGED] = "damaged",
+        [SEGLOG_SEGMENT_DAMAGED] = "damaged", [SEGLOG_SEGMENT_ARCHIVED] = "archived",
     };
 
     return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";

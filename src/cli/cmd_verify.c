@@ -3,6 +3,7 @@
  */
 #include "args.h"
 #include "fail.h"
+#include "meter.h"
 #include "report.h"
 
 #include <seglog/inspect.h>
@@ -19,10 +20,8 @@ struct verify {
     const char *dir;
     bool json;
     bool fast;
-    json_t *damage;   /* with --json */
-    unsigned percent; /* shown last, plus one */
-    bool meter;       /* stderr is a terminal */
-    bool meter_shown;
+    json_t *damage; /* with --json */
+    struct meter meter;
 };
 
 static const struct argp_option options[] = {
@@ -64,24 +63,11 @@ static const struct argp argp = {
 
 /* ---- while it runs ---------------------------------------------------------------------------- */
 
-static void meter_clear(struct verify *verify)
-{
-    if (verify->meter_shown)
-        fputs("\r\033[K", stderr);
-    verify->meter_shown = false;
-}
-
 static void on_progress(void *context, uint64_t done, uint64_t total)
 {
     struct verify *verify = context;
-    const unsigned percent = total ? (unsigned)(100.0 * (double)done / (double)total) : 100;
 
-    if (!verify->meter || percent + 1 == verify->percent)
-        return;
-    verify->percent = percent + 1;
-    fprintf(stderr, "\rverifying %s: %u%%", verify->dir, percent);
-    fflush(stderr);
-    verify->meter_shown = true;
+    meter_show(&verify->meter, done, total);
 }
 
 static void damage_json(struct verify *verify, const struct seglog_damage *damage)
@@ -104,7 +90,7 @@ static int on_damage(void *context, const struct seglog_damage *damage)
     struct verify *verify = context;
     char lost[64] = "no record lost";
 
-    meter_clear(verify);
+    meter_clear(&verify->meter);
     if (verify->json) {
         damage_json(verify, damage);
         return 0;
@@ -172,7 +158,7 @@ static int verify_run(struct verify *verify)
     const int rc = seglog_verify(verify->dir, &verify_options, &report);
     int exit_status;
 
-    meter_clear(verify);
+    meter_clear(&verify->meter);
     if (rc == SEGLOG_ECORRUPT || rc == SEGLOG_EMISSING) {
         /* So damaged that no report can be made. */
         struct seglog_damage damage = {.first_seq = 1};
@@ -207,7 +193,7 @@ int cmd_verify(struct cli *cli, int argc, char **argv)
 
     if (rc != ARGS_RUN)
         return rc;
-    verify.meter = !cli->quiet && isatty(STDERR_FILENO);
+    verify.meter = meter_begin(cli, "verifying", verify.dir);
     verify.damage = json_array();
     rc = verify_run(&verify);
     json_decref(verify.damage);

@@ -24,6 +24,7 @@ static const struct command command_table[] = {
     {"info", cmd_info, false, "what is in a log"},
     {"verify", cmd_verify, false, "check every checksum"},
     {"seal", cmd_seal, false, "seal the active segment now"},
+    {"archive", cmd_archive, false, "compress sealed segments"},
     {"ring", cmd_ring, false, "queues between processes: create, put, get ..."},
     {"doctor", cmd_doctor, false, "what this machine offers"},
     {"bench", cmd_bench, false, "what appending and durability cost here"},

@@ -403,6 +403,7 @@ static_assert(sizeof(struct live_file) == PAGE_BYTES + 64 * LIVE_SLOTS, "FORMAT:
 #define OWNERS_BYTE_PREPARE 2u  /* whoever prepares the next segment */
 #define OWNERS_BYTE_SEAL    3u  /* whoever seals */
 #define OWNERS_BYTE_TRIM    4u  /* whoever removes segments, sets cursors or changes settings */
+#define OWNERS_BYTE_ARCHIVE 5u  /* whoever archives */
 #define OWNERS_BYTE_SLOT0   64u /* one for each slot */
 
 #endif

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "segment/archive.h"
 #include "segment/build.h"
 #include "segment/scan.h"
 #include "sys/clock.h"
@@ -127,7 +128,7 @@ static bool chain_has_file(const struct chain *chain, uint64_t number)
     segment_name(number, name);
     fd = file_open(chain->view->dirfd, name, O_PATH, 0);
     file_close(fd);
-    return fd >= 0;
+    return fd >= 0 || archive_exists(chain->view->dirfd, number);
 }
 
 static int chain_add_list(struct chain *chain)

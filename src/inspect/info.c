@@ -15,6 +15,7 @@
 #include "inspect/chain.h"
 #include "inspect/survey.h"
 #include "io/io.h"
+#include "segment/archive.h"
 #include "sys/owner.h"
 
 /* How often more segments may come while we look. More, and the picture ends there: it is a true one. */
@@ -169,6 +170,8 @@ static int info_line(struct gathering *g, size_t i, const struct sight *sight,
         info_spare(g, line); /* or it has come into use since: that is another picture */
     } else if (sight->footer_rc == 0) {
         info_sealed(g, &sight->footer, line);
+        if (sight->seg->arc)
+            line->state = SEGLOG_SEGMENT_ARCHIVED;
     } else {
         rc = info_unsealed(g, i, sight, line);
         if (rc < 0)

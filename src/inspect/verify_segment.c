@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#include "segment/archive.h"
+
 /* One pass over frames, sealed or not. */
 struct pass {
     struct verify *v;
@@ -183,6 +185,21 @@ static int sealed_index(struct pass *p, struct index_entry *stored)
                              why);
 }
 
+/* What is in an archive beside the frames, or twice. */
+static int sealed_archive(struct verify *v, uint64_t number, const struct sight *sight)
+{
+    const char *why = "the medium does not give these bytes";
+    uint64_t offset;
+    int rc;
+
+    if (!sight->seg->arc)
+        return 0;
+    rc = archive_check(sight->seg, &offset, &why);
+    if (rc == 0 || rc == -ENOMEM)
+        return rc;
+    return verify_tell_block(v, number, offset, rc, why);
+}
+
 static int sealed_frames(struct verify *v, uint64_t number, const struct sight *sight,
                          struct seal_builder *builder, struct index_entry *index,
                          const struct chain_link *link, struct verify_tally *tally)
@@ -192,6 +209,9 @@ static int sealed_frames(struct verify *v, uint64_t number, const struct sight *
     struct pass p;
     int rc;
 
+    rc = sealed_archive(v, number, sight);
+    if (rc < 0)
+        return rc;
     pass_begin(&p, v, number, sight, footer->base_seq);
     seal_begin(builder, &sight->seg->facts, &act, NULL, index);
     p.builder = builder;

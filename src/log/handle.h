@@ -6,12 +6,13 @@
  *   claim.c     room for frames             roll.c    the way to the next segment
  *   append.c    the public appending calls  tend.c    the helper thread and its work
  *   seal.c      full -> sealed              sync.c    what a commit does
- *   bulk.c      large appends by pwrite
+ *   bulk.c      large appends by pwrite  archive.c which sealed segments are archived
  *   commit.c    who syncs, who waits        pace.c    syncs at intervals, tells of what is durable
  */
 #ifndef LOG_HANDLE_H
 #define LOG_HANDLE_H
 
+#include <seglog/archive.h>
 #include <seglog/log.h>
 
 #include "io/io.h"
@@ -178,6 +179,9 @@ int log_check_options(const struct seglog_log_options *options);
 /* Find the segment that is active now by looking at the directory. SEGLOG_EMISSING: there is none. */
 int log_find_active(struct seglog_log *log);
 
+/* Make the lock file unless it is there. */
+int log_make_owners(const struct log_view *view);
+
 /* Let everybody see which way the engine goes. */
 void log_note_engine(struct seglog_log *log);
 
@@ -270,6 +274,12 @@ int log_pace_tend(struct seglog_log *log);
 int log_pace_stop(struct seglog_log *log);
 /* Tell the user of this handle, if that is wanted. */
 void log_notify(const struct seglog_log *log, uint32_t kind, int status);
+
+/* ---- archive.c --------------------------------------------------------------------------------- */
+
+/* As seglog_archive(), for whoever has a view and an engine (NULL: this thread) already. */
+int log_archive(const struct log_view *view, struct io_engine *io,
+                const struct seglog_archive_options *options, struct seglog_archive_report *report);
 
 /* ---- drop.c: stands in for retention until there is one; used by tests -------------------------- */
 /* Remove the oldest segment: floor first, durably, then its name; the file may be recycled. -EBUSY: it

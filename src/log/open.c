@@ -55,6 +55,11 @@ static int ensure_file(const struct log_view *view, const char *name, uint64_t s
     return rc;
 }
 
+int log_make_owners(const struct log_view *view)
+{
+    return ensure_file(view, NAME_OWNERS, PAGE_BYTES);
+}
+
 /* `live` holds nothing that outlives a boot: one that makes no sense is replaced. */
 static int ensure_live(struct log_view *view)
 {
@@ -135,8 +140,8 @@ static int find_active_in(struct seglog_log *log, const struct segment_list *lis
         struct log_segment *ls;
 
         rc = log_table_get(log, list->numbers[i], false, &ls);
-        if (rc == -ENOENT)
-            rc = SEGLOG_EMISSING; /* removed meanwhile */
+        if (rc == -ENOENT || rc == -ESTALE)
+            rc = SEGLOG_EMISSING; /* removed or archived meanwhile */
         if (rc < 0)
             continue;
         if (segment_activation(ls->seg, &act) == 0)
@@ -218,7 +223,7 @@ static int open_attached(struct seglog_log *log, const struct seglog_log_options
     if (rc == 0 && log->view.settings.read_only)
         rc = SEGLOG_EREADONLY;
     if (rc == 0)
-        rc = ensure_file(&log->view, NAME_OWNERS, PAGE_BYTES);
+        rc = log_make_owners(&log->view);
     /* A power cut may have taken its size. Only the inode matters, and others may hold locks on it. */
     if (rc < 0 && rc != SEGLOG_ECORRUPT)
         return rc;

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "segment/archive.h"
+
 bool recover_has_later(const struct recovering *r, uint64_t number)
 {
     return r->list.count > 0 && r->list.numbers[r->list.count - 1] > number;
@@ -29,8 +31,10 @@ static int has_mark(const struct recovering *r, uint64_t number)
 
     segment_name(number, name);
     fd = file_open(r->log->view.dirfd, name, O_RDONLY, 0);
+    if (fd == -ENOENT) /* what was archived was sealed */
+        return archive_exists(r->log->view.dirfd, number);
     if (fd < 0)
-        return fd == -ENOENT ? 0 : fd;
+        return fd;
     for (int i = 0; i < 2 && rc == 0; i++) {
         struct mark_slot slot;
 
@@ -87,12 +91,9 @@ static int drop_below_floor(struct recovering *r, const struct floor_facts *floo
 
     for (size_t i = 0; i < r->list.count; i++) {
         if (r->list.numbers[i] < floor->number) {
-            char name[SEGMENT_NAME_BYTES];
-            int rc;
+            const int rc = segment_unlink(r->log->view.dirfd, r->list.numbers[i]);
 
-            segment_name(r->list.numbers[i], name);
-            rc = file_unlink(r->log->view.dirfd, name);
-            if (rc < 0 && rc != -ENOENT)
+            if (rc < 0)
                 return rc;
             continue;
         }
@@ -221,7 +222,8 @@ static bool is_original(const struct segment *seg)
 {
     struct boot_mark mark;
 
-    return file_pread(seg->fd, &mark, sizeof(mark), OFF_TAIL + offsetof(struct tail_page, boot)) ==
+    return !seg->arc &&
+           file_pread(seg->fd, &mark, sizeof(mark), OFF_TAIL + offsetof(struct tail_page, boot)) ==
                0 &&
            le64_get(&mark.dev) == seg->dev && le64_get(&mark.ino) == seg->ino;
 }
@@ -313,6 +315,10 @@ static int sync_copied(struct recovering *r)
 
         segment_name(r->list.numbers[i], name);
         fd = file_open(dirfd, name, O_RDONLY, 0);
+        if (fd == -ENOENT) {
+            segment_archive_name(r->list.numbers[i], name);
+            fd = file_open(dirfd, name, O_RDONLY, 0);
+        }
         if (fd < 0)
             return fd;
         rc = file_datasync(fd);
@@ -438,6 +444,8 @@ static int recover_one(struct recovering *r)
     int rc = segment_open(r->log->view.dirfd, r->number, r->log->view.settings.uuid,
                           SEGMENT_PREAD_WRITE, &seg, NULL);
 
+    if (rc == -ESTALE) /* the walk begins behind every archive that can be read */
+        rc = SEGLOG_ECORRUPT;
     if (rc == -ENOENT || rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG) {
         const bool lost = recover_has_later(r, r->number) || rc != -ENOENT;
 

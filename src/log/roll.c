@@ -225,7 +225,7 @@ int log_catch_up(struct seglog_log *log)
         if (rc != 1)
             return rc;
         rc = log_table_get(log, number + 1, false, &next);
-        if (rc == -ENOENT) /* removed, as others behind it may be */
+        if (rc == -ENOENT || rc == -ESTALE) /* removed or archived, as others behind it may be */
             return log_find_active(log);
         if (rc < 0)
             return rc;

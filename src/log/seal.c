@@ -212,7 +212,7 @@ static int seal_one(struct seglog_log *log, uint64_t number)
                           &seg, NULL);
 
     if (rc < 0)
-        return rc;
+        return rc == -ESTALE ? 0 : rc; /* sealed, and in an archive by now */
     rc = segment_footer(seg, &footer, NULL);
     if (rc == -EAGAIN || rc == SEGLOG_ECORRUPT) {
         rc = dir_sync(log->view.dirfd); /* the name first: see ARCHITECTURE, "Durability" */

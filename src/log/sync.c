@@ -241,6 +241,11 @@ static int round_in_order(struct seglog_log *log, unsigned flags)
             rc = 1;
             continue;
         }
+        if (rc == -ESTALE) { /* sealed by others, and in an archive by now */
+            sync_step(s, s->next + 1);
+            rc = 1;
+            continue;
+        }
         if (rc < 0)
             return rc;
         rc = round_segment(log, ls->seg, flags);

@@ -216,7 +216,7 @@ static int open_or_make(struct seglog_log *log, uint64_t number, bool create, st
         int rc = segment_open(log->view.dirfd, number, log->view.settings.uuid, SEGMENT_WRITE, out,
                               NULL);
 
-        if (rc != -ENOENT || !create)
+        if (rc != -ENOENT || !create) /* -ESTALE: in an archive by now */
             return rc;
         if (preparer_elsewhere(log) && clock_monotonic_ns() < patience) {
             clock_sleep_ns(50000);

@@ -20,6 +20,7 @@
 #include "index/catalog.h"
 #include "index/sparse.h"
 #include "log/view.h"
+#include "segment/archive.h"
 #include "segment/build.h"
 
 /* A segment as this reader holds it. All that are open are in one list, newest first. */
@@ -143,13 +144,25 @@ struct scan held_scan(struct held *held, uint64_t at, uint64_t seq_rel, bool che
 int held_scan_next(struct held *held, struct scan *scan, struct scan_frame *frame);
 /* scan_resync() that believes no number for which the bytes between have no room. */
 int held_resync(struct held *held, struct scan *scan, uint64_t *lost);
-/* Are payloads checked here? Always in cold segments: a bad one is where a recovery will cut. */
+/* Are payloads checked here? Always in cold segments: a bad one is where a recovery will cut. And in an
+ * archive of which a block was bad: what is left of that may be anything. */
 static inline bool held_is_checked(const struct seglog_reader *r, const struct held *held)
 {
-    return r->check_payload || held->is_cold;
+    return r->check_payload || held->is_cold || (held->seg->arc && held->seg->arc->has_bad);
 }
 /* 1: this may have records with the reader's tag */
 bool held_may_have_tag(const struct seglog_reader *r, const struct held *held);
+
+/* An archive's bytes are there as far as they were unpacked. */
+static inline void held_look_unpacked(struct held *held, uint64_t at)
+{
+    const uint64_t last = held->seg->facts.space.frames_end - FRAME_ALIGN;
+    const uint64_t reach = archive_reach(held->seg, at);
+
+    held->limit = held->gate < last ? held->gate : last;
+    if (reach < held->limit)
+        held->limit = reach;
+}
 
 static inline void place_at_start(struct place *place, struct held *held)
 {

@@ -113,10 +113,12 @@ ALWAYS_INLINE int take_some(struct seglog_reader *r, struct seglog_view *out, in
 
 static inline int take_hot(struct seglog_reader *r, struct seglog_view *out, int max)
 {
-    const struct held *held = r->place.held;
+    struct held *held = r->place.held;
 
     if (!held || !held->seg->base)
         return 0;
+    if (held->seg->arc)
+        held_look_unpacked(held, r->place.at);
     if (r->flags & SEGLOG_READER_TAG)
         return take_some(r, out, max, held_is_checked(r, held), true);
     if (held_is_checked(r, held))
@@ -213,6 +215,8 @@ void seglog_reader_release(struct seglog_reader *reader)
         arena_free(reader);
     if (reader->segments && (reader->segments->older || reader->segments != reader->place.held))
         held_release(reader, true);
+    if (reader->place.held && reader->place.held->seg->base && reader->place.held->seg->arc)
+        archive_release(reader->place.held->seg, reader->place.at);
 }
 
 /* ---- places --------------------------------------------------------------------------------- */

@@ -199,6 +199,17 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* A segment that is just being archived is there twice. */
+static void list_once(struct segment_list *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++)
+        if (kept == 0 || list->numbers[kept - 1] != list->numbers[i])
+            list->numbers[kept++] = list->numbers[i];
+    list->count = kept;
+}
+
 int segment_list_read(int dirfd, struct segment_list *out)
 {
     struct segment_list list = {0};
@@ -210,6 +221,7 @@ int segment_list_read(int dirfd, struct segment_list *out)
     }
     if (list.count > 1)
         qsort(list.numbers, list.count, sizeof(*list.numbers), compare_numbers);
+    list_once(&list);
     *out = list;
     return 0;
 }

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "sys/file.h"
+#include "segment/archive.h"
 
 #define WINDOW_BYTES (UINT64_C(1) << 20)
 
@@ -45,10 +45,10 @@ static int window_fill(struct source *src, uint64_t offset, uint64_t len)
         src->window_cap = want;
     }
     src->window_len = 0;
-    rc = file_pread(src->seg->fd, src->window, want, offset);
+    rc = segment_pread(src->seg, src->window, want, offset);
     if (rc < 0 && want > len) { /* perhaps only what lies ahead cannot be read */
         want = len;
-        rc = file_pread(src->seg->fd, src->window, want, offset);
+        rc = segment_pread(src->seg, src->window, want, offset);
     }
     if (rc < 0)
         return rc;
@@ -63,7 +63,7 @@ int source_get(struct source *src, uint64_t offset, uint64_t len, const uint8_t 
         return SEGLOG_ECORRUPT;
     if (src->seg->base) {
         *out = src->seg->base + offset;
-        return 0;
+        return src->seg->arc ? archive_have(src->seg, offset, len) : 0;
     }
     if (offset < src->window_off || offset + len > src->window_off + src->window_len) {
         const int rc = window_fill(src, offset, len);

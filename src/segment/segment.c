@@ -1,7 +1,7 @@
 /*
  * Opening and checking segment files. See segment.h.
  */
-#include "segment/segment.h"
+#include "segment/archive.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,16 +21,38 @@ void segment_name(uint64_t number, char out[SEGMENT_NAME_BYTES])
     snprintf(out, SEGMENT_NAME_BYTES, "%016llx.seg", (unsigned long long)number);
 }
 
+void segment_archive_name(uint64_t number, char out[SEGMENT_NAME_BYTES])
+{
+    snprintf(out, SEGMENT_NAME_BYTES, "%016llx.arc", (unsigned long long)number);
+}
+
 bool segment_name_parse(const char *name, uint64_t *number)
 {
     char again[SEGMENT_NAME_BYTES];
     char *end;
 
-    if (strlen(name) != 20 || strcmp(name + 16, ".seg") != 0)
+    if (strlen(name) != 20)
         return false;
     *number = strtoull(name, &end, 16);
     segment_name(*number, again);
-    return strcmp(name, again) == 0; /* one spelling for each number */
+    if (strcmp(name, again) == 0) /* one spelling for each number */
+        return true;
+    segment_archive_name(*number, again);
+    return strcmp(name, again) == 0;
+}
+
+int segment_unlink(int dirfd, uint64_t number)
+{
+    char name[SEGMENT_NAME_BYTES];
+    int first, second;
+
+    segment_name(number, name);
+    first = file_unlink(dirfd, name);
+    segment_archive_name(number, name);
+    second = file_unlink(dirfd, name);
+    if (first < 0 && first != -ENOENT)
+        return first;
+    return second == -ENOENT ? 0 : second;
 }
 
 static void say(const char **why, const char *text)
@@ -39,36 +61,10 @@ static void say(const char **why, const char *text)
         *why = text;
 }
 
-/* Everything that can be checked without believing a mapping. */
-static int segment_check(struct segment *seg, uint64_t number, const uint8_t uuid[16],
-                         const char **why)
+/* Is it the segment that was asked for? */
+static int check_place(const struct segment *seg, uint64_t number, const uint8_t uuid[16],
+                       const char **why)
 {
-    struct segment_header page;
-    struct file_facts file;
-    int rc = file_facts(seg->fd, &file);
-
-    if (rc < 0)
-        return rc;
-    if (!file.is_regular) {
-        say(why, "segment is not a regular file");
-        return SEGLOG_ECORRUPT;
-    }
-    if (file.size < PAGE_BYTES) {
-        say(why, "segment file is truncated");
-        return SEGLOG_ECORRUPT;
-    }
-    rc = file_pread(seg->fd, &page, sizeof(page), OFF_HEADER);
-    if (rc < 0)
-        return rc;
-    rc = segment_header_decode(&page, &seg->facts, why);
-    if (rc < 0)
-        return rc;
-    seg->dev = file.dev;
-    seg->ino = file.ino;
-    if (file.size != seg->facts.size) {
-        say(why, "segment file has another size than its header says");
-        return SEGLOG_ECORRUPT;
-    }
     if (memcmp(seg->facts.uuid, uuid, 16) != 0) {
         say(why, "segment of another log");
         return SEGLOG_ECORRUPT;
@@ -117,30 +113,76 @@ static int open_held(int dirfd, const char *name, int flags)
     return rc;
 }
 
-int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segment_access access,
-                 struct segment **out, const char **why)
+/* The header, and the file's size against it. */
+static int check_header(struct segment *seg, uint64_t file_size, const char **why)
 {
-    const bool writes = access == SEGMENT_WRITE || access == SEGMENT_PREAD_WRITE;
+    struct segment_header page;
+    int rc;
+
+    if (file_size < PAGE_BYTES) {
+        say(why, "segment file is truncated");
+        return SEGLOG_ECORRUPT;
+    }
+    rc = file_pread(seg->fd, &page, sizeof(page), OFF_HEADER);
+    if (rc == 0)
+        rc = segment_header_decode(&page, &seg->facts, why);
+    if (rc == 0 && file_size != seg->facts.size) {
+        say(why, "segment file has another size than its header says");
+        rc = SEGLOG_ECORRUPT;
+    }
+    return rc;
+}
+
+/* Open one of the two files, and check everything that can be checked without believing a mapping. */
+static int open_file(int dirfd, const char *name, bool is_archive, uint64_t number,
+                     const uint8_t uuid[16], struct segment *seg, const char **why)
+{
+    const bool writes = seg->access == SEGMENT_WRITE || seg->access == SEGMENT_PREAD_WRITE;
+    const bool maps = seg->access == SEGMENT_READ || seg->access == SEGMENT_WRITE;
+    struct file_facts file;
+    int rc;
+
+    /* No archive is ever made into another. */
+    seg->fd = is_archive ? file_open(dirfd, name, O_RDONLY, 0)
+                         : open_held(dirfd, name, writes ? O_RDWR : O_RDONLY);
+    rc = seg->fd < 0 ? seg->fd : file_facts(seg->fd, &file);
+    if (rc == -ELOOP || rc == -EISDIR || rc == -ENXIO || rc == -ENODEV ||
+        (rc == 0 && !file.is_regular)) {
+        say(why, "segment is not a regular file");
+        return SEGLOG_ECORRUPT;
+    }
+    if (rc < 0)
+        return rc;
+    seg->dev = file.dev;
+    seg->ino = file.ino;
+    if (is_archive) {
+        rc = archive_open(seg, file.size, maps, why);
+        return rc < 0 ? rc : check_place(seg, number, uuid, why);
+    }
+    rc = check_header(seg, file.size, why);
+    if (rc == 0)
+        rc = check_place(seg, number, uuid, why);
+    if (rc == 0 && maps)
+        rc = segment_map(seg);
+    return rc;
+}
+
+static int open_one(int dirfd, bool is_archive, uint64_t number, const uint8_t uuid[16],
+                    enum segment_access access, struct segment **out, const char **why)
+{
     struct segment *seg = calloc(1, sizeof(*seg));
     char name[SEGMENT_NAME_BYTES];
     int rc;
 
     if (!seg)
         return -ENOMEM;
-    segment_name(number, name);
+    seg->fd = -1;
     seg->access = access;
-    seg->fd = open_held(dirfd, name, writes ? O_RDWR : O_RDONLY);
-    if (seg->fd < 0) {
-        rc = seg->fd;
-        free(seg);
-        if (rc != -ELOOP && rc != -EISDIR && rc != -ENXIO && rc != -ENODEV)
-            return rc;
-        say(why, "segment is not a regular file");
-        return SEGLOG_ECORRUPT;
-    }
-    rc = segment_check(seg, number, uuid, why);
-    if (rc == 0 && (access == SEGMENT_READ || access == SEGMENT_WRITE))
-        rc = segment_map(seg);
+    if (is_archive)
+        segment_archive_name(number, name);
+    else
+        segment_name(number, name);
+    rc = open_file(dirfd, name, is_archive, number, uuid, seg, why);
     if (rc < 0) {
         segment_close(seg);
         return rc;
@@ -169,11 +211,54 @@ void segment_unmap(struct segment *seg)
     seg->base = NULL;
 }
 
+int segment_open_archive(int dirfd, uint64_t number, const uint8_t uuid[16], struct segment **out,
+                         const char **why)
+{
+    return open_one(dirfd, true, number, uuid, SEGMENT_PREAD, out, why);
+}
+
+/* Is this file, of which there is an archive too, good for nothing? */
+static bool is_outdone(int dirfd, uint64_t number, const struct segment *seg)
+{
+    struct footer_facts footer;
+
+    return archive_exists(dirfd, number) && segment_footer(seg, &footer, NULL) != 0;
+}
+
+int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segment_access access,
+                 struct segment **out, const char **why)
+{
+    struct segment *seg;
+    int rc = open_one(dirfd, false, number, uuid, access, &seg, why);
+
+    if (access == SEGMENT_WRITE || access == SEGMENT_PREAD_WRITE) {
+        if (rc == -ENOENT && archive_exists(dirfd, number))
+            return -ESTALE;
+    } else if (rc == -ENOENT) {
+        rc = open_one(dirfd, true, number, uuid, access, &seg, why);
+    } else if (rc == 0 ? is_outdone(dirfd, number, seg)
+                       : rc == SEGLOG_ECORRUPT || rc == SEGLOG_ENOTLOG) {
+        struct segment *arc;
+        const int second = open_one(dirfd, true, number, uuid, access, &arc, NULL);
+
+        if (second == 0 && rc == 0)
+            segment_close(seg);
+        if (second == 0) {
+            seg = arc;
+            rc = 0;
+        }
+    }
+    if (rc == 0)
+        *out = seg;
+    return rc;
+}
+
 void segment_close(struct segment *seg)
 {
     if (!seg)
         return;
     segment_unmap(seg);
+    archive_close(seg->arc);
     file_close(seg->fd);
     free(seg);
 }
@@ -181,9 +266,14 @@ void segment_close(struct segment *seg)
 void segment_drop_pages(const struct segment *seg)
 {
     /* What is still mapped stays in the cache. */
-    if (seg->base)
+    if (seg->base && !seg->arc)
         (void)map_advise(seg->base, seg->facts.size, MADV_DONTNEED);
     (void)file_advise(seg->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+int segment_pread(const struct segment *seg, void *buf, uint64_t n, uint64_t offset)
+{
+    return seg->arc ? archive_read(seg, buf, n, offset) : file_pread(seg->fd, buf, n, offset);
 }
 
 int segment_activation(const struct segment *seg, struct activation_facts *out)
@@ -194,6 +284,10 @@ int segment_activation(const struct segment *seg, struct activation_facts *out)
     } copy;
     int rc;
 
+    if (seg->arc) {
+        memcpy(copy.bytes, seg->arc->header.activation, sizeof(copy.bytes));
+        return activation_load(&copy.block, seg->facts.generation, out);
+    }
     if (seg->base)
         return activation_load(segment_activation_block(seg), seg->facts.generation, out);
     rc = file_pread(seg->fd, copy.bytes, sizeof(copy.bytes), OFF_ACTIVATION);
@@ -205,8 +299,11 @@ int segment_activation(const struct segment *seg, struct activation_facts *out)
 int segment_footer(const struct segment *seg, struct footer_facts *out, const char **why)
 {
     struct segment_footer page;
-    const int rc = file_pread(seg->fd, &page, sizeof(page), seg->facts.shape.footer_off);
+    int rc;
 
+    if (seg->arc)
+        return footer_decode(&seg->arc->footer, &seg->facts, out, why);
+    rc = file_pread(seg->fd, &page, sizeof(page), seg->facts.shape.footer_off);
     if (rc < 0)
         return rc;
     return footer_decode(&page, &seg->facts, out, why);
@@ -215,9 +312,15 @@ int segment_footer(const struct segment *seg, struct footer_facts *out, const ch
 int segment_index(const struct segment *seg, const struct footer_facts *footer,
                   struct index_entry *out)
 {
-    const int rc = file_pread(seg->fd, out, (size_t)footer->index_count * INDEX_ENTRY_BYTES,
-                              footer->index_off);
+    int rc;
 
+    if (!seg->arc)
+        rc = file_pread(seg->fd, out, (size_t)footer->index_count * INDEX_ENTRY_BYTES,
+                        footer->index_off);
+    else if (footer->index_count == seg->arc->facts.index_count)
+        rc = archive_index(seg, out);
+    else
+        rc = SEGLOG_ECORRUPT;
     if (rc < 0)
         return rc;
     return index_check(out, footer, &seg->facts);
@@ -228,6 +331,8 @@ int segment_mark(const struct segment *seg, struct mark_facts *out)
     static const uint64_t places[2] = {OFF_MARK0, OFF_MARK1};
     bool found = false;
 
+    if (seg->arc) /* the footer says it all */
+        return -EAGAIN;
     for (int i = 0; i < 2; i++) {
         struct mark_slot slot;
         struct mark_facts facts;
@@ -278,6 +383,8 @@ enum boot_relation segment_boot_relation(const struct segment *seg, const struct
     struct boot_facts now = *boot;
     struct boot_mark mark;
 
+    if (seg->arc)
+        return BOOT_OTHER;
     now.dev = seg->dev;
     now.ino = seg->ino;
     if (file_pread(seg->fd, &mark, sizeof(mark), OFF_TAIL + offsetof(struct tail_page, boot)) < 0)

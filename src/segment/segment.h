@@ -18,29 +18,40 @@ enum segment_access {
     SEGMENT_PREAD_WRITE, /* not mapped, writable by pwrite */
 };
 
+struct archive;
+
 struct segment {
     struct segment_facts facts;
     enum segment_access access;
     int fd;
-    uint8_t *base; /* NULL: not mapped */
+    uint8_t *base;       /* NULL: not mapped */
+    struct archive *arc; /* NULL: a segment file; else fd is its archive's: see archive.h */
     uint64_t dev;
     uint64_t ino;
 };
 
 #define SEGMENT_NAME_BYTES 24
-/* "%016x.seg" */
+/* "%016x.seg", "%016x.arc" */
 void segment_name(uint64_t number, char out[SEGMENT_NAME_BYTES]);
-/* true and *number when name is that of a segment. */
+void segment_archive_name(uint64_t number, char out[SEGMENT_NAME_BYTES]);
+/* true and *number when name is that of a segment, or of its archive. */
 bool segment_name_parse(const char *name, uint64_t *number);
+/* Remove segment and archive of this number. 0 also when there is neither. */
+int segment_unlink(int dirfd, uint64_t number);
 
 /*
- * Open segment `number` of the log `uuid`.
+ * Open segment `number` of the log `uuid`, or its archive: where both are there a sealed segment wins.
+ * For writing there are no archives.
  *
- * returns  0; -ENOENT; SEGLOG_ENOTLOG, SEGLOG_EENDIAN, SEGLOG_EVERSION, SEGLOG_ECORRUPT with *why;
+ * returns  0; -ENOENT; -ESTALE: for writing, and there is an archive only; SEGLOG_ENOTLOG,
+ *          SEGLOG_EENDIAN, SEGLOG_EVERSION, SEGLOG_ECORRUPT with *why;
  *          -EBUSY: somebody outside locks the file; -EACCES, -EIO, -ENOMEM, -EMFILE ...
  */
 int segment_open(int dirfd, uint64_t number, const uint8_t uuid[16], enum segment_access access,
                  struct segment **out, const char **why);
+/* Its archive, even if the segment is there: SEGMENT_PREAD. */
+int segment_open_archive(int dirfd, uint64_t number, const uint8_t uuid[16], struct segment **out,
+                         const char **why);
 void segment_close(struct segment *seg);
 /* Map one that was opened SEGMENT_WRITE, if it is not. */
 int segment_map(struct segment *seg);
@@ -51,6 +62,9 @@ void segment_unmap(struct segment *seg);
  * nobody else maps leave the page cache. They come back when touched. A hint: failures do not matter.
  */
 void segment_drop_pages(const struct segment *seg);
+
+/* n bytes at offset, of the file or as unpacked. 0; -EIO, -ENODATA ... */
+int segment_pread(const struct segment *seg, void *buf, uint64_t n, uint64_t offset);
 
 /* 0; -EAGAIN: not activated; SEGLOG_ECORRUPT; -EIO */
 int segment_activation(const struct segment *seg, struct activation_facts *out);

@@ -61,6 +61,17 @@ void map_drop(void *base, size_t size)
         (void)munmap(base, size);
 }
 
+int map_memory(size_t size, void **out)
+{
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (base == MAP_FAILED)
+        return -errno;
+    *out = base;
+    return 0;
+}
+
 int map_file_twice(int fd, uint64_t offset, size_t size, size_t page, bool writable, void **out)
 {
     const int prot = PROT_READ | (writable ? PROT_WRITE : 0);

@@ -28,6 +28,9 @@ int map_file_twice(int fd, uint64_t offset, size_t size, size_t page, bool writa
 /* Bring pages in for reading (MADV_POPULATE_READ). A hint: failures do not matter. */
 void map_prefault(void *base, size_t size);
 
+/* size bytes of memory of our own, zeros, that take no room before they are written. */
+int map_memory(size_t size, void **out);
+
 /* Fault pages in for writing (MADV_POPULATE_WRITE); touches them one by one where the kernel cannot.
  * Only for memory whose blocks are reserved. */
 int map_populate(void *base, size_t size);

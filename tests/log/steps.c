@@ -90,6 +90,11 @@ int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsign
     return step(STEP_NAME) ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
 
+int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    return step(STEP_NAME) ? -1 : (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
+}
+
 int unlinkat(int dir, const char *name, int flags)
 {
     return step(STEP_NAME) ? -1 : (int)syscall(SYS_unlinkat, dir, name, flags);
