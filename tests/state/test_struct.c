@@ -181,6 +181,7 @@ Test(state_struct, a_vector_takes_what_it_has_room_for)
 {
     struct game *game;
     struct seglog_struct *s = game_open(FLAGS, &game);
+    int64_t below = -1;
     uint16_t value;
 
     for (value = 10; value < 13; value++)
@@ -189,7 +190,7 @@ Test(state_struct, a_vector_takes_what_it_has_room_for)
     cr_assert_eq(SEGLOG_VEC_LEN(&game->best), 3);
     cr_assert_eq(*SEGLOG_VEC_AT(&game->best, 1), 11);
     cr_assert_eq(SEGLOG_VEC_AT(&game->best, 3), NULL);
-    cr_assert_eq(SEGLOG_VEC_AT(&game->best, UINT32_MAX), NULL);
+    cr_assert_eq(SEGLOG_VEC_AT(&game->best, below), NULL);
     cr_assert_ok(SEGLOG_VEC_POP(&game->best, &value));
     cr_assert_eq(value, 12);
     cr_assert_eq(SEGLOG_VEC_AT(&game->best, 2), NULL);
