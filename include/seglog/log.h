@@ -74,7 +74,8 @@ enum seglog_io {
 /*
  * How to create or open a log. All zero is a good choice.
  *
- * segment_size, sync, sync_interval_ns and mode are settings of the log, stored when it is created. At
+ * segment_size, sync, sync_interval_ns, mode and keep_* are settings of the log, stored when it is
+ * created; seglog_log_configure() changes some of them. At
  * open a zero means "as stored" and any other value must equal what is stored (else
  * SEGLOG_EMISMATCH). The rest belongs to the handle.
  */
@@ -90,6 +91,12 @@ struct seglog_log_options {
     uint64_t open_timeout_ns;  /* how long open waits while another process recovers the log;
                                  0: 10 s; then -EBUSY */
     uint64_t sync_interval_ns; /* SEGLOG_SYNC_INTERVAL only: 1 ms to 1 h; 0: 100 ms */
+
+    /* Retention, carried out by the helper thread whenever a segment was sealed, and by
+     * seglog_log_tend(): the oldest segments go while ... Each 0: no such rule. Settings of the log. */
+    uint64_t keep_size;     /* bytes: the segment files take more than this */
+    uint64_t keep_age_ns;   /* they were sealed longer ago than this */
+    uint64_t keep_segments; /* there are more than this */
 
     /* Called by a helper thread, or by one that is in a call here; perhaps by two at once. It must be
      * quick and must not call seglog, but for seglog_strerror(). NULL: nobody wants to know. */
@@ -163,10 +170,33 @@ struct seglog_log_settings {
     uint32_t sync;             /* enum seglog_sync */
     uint32_t mode;             /* permission bits */
     uint64_t sync_interval_ns; /* SEGLOG_SYNC_INTERVAL; else 0 */
+    uint64_t keep_size;        /* retention: see struct seglog_log_options */
+    uint64_t keep_age_ns;
+    uint64_t keep_segments;
 };
 
-/* Fill *out. returns 0; threads any; blocks never. */
+/* Fill *out as the settings were when this handle was opened. returns 0; threads any; blocks never. */
 SEGLOG_API int seglog_log_settings(const struct seglog_log *log, struct seglog_log_settings *out);
+
+/* Fill *out as they are stored now, without attaching. returns 0, or as seglog_log_open(); threads any;
+ * blocks on the disk. */
+SEGLOG_API int seglog_settings_read(const char *dir, struct seglog_log_settings *out);
+
+/*
+ * Store sync, sync_interval_ns and keep_* of *want, durably; its other fields are not looked at. Fill it
+ * by seglog_settings_read() first.
+ *
+ * Retention goes by the new rules from now on, in every process. Handles that are open keep the level
+ * of durability that they were opened with.
+ *
+ * returns  0
+ *          -EINVAL           sync, or its interval
+ *          SEGLOG_EVOLATILE  sync is INTERVAL or RECORD, and the file system keeps nothing
+ *          -EBUSY            others hold the settings, or trim, for seconds
+ *          SEGLOG_EFORKED, -ENOSPC, -EIO, -EACCES ...: as before
+ * threads  any; blocks on the disk
+ */
+SEGLOG_API int seglog_log_configure(struct seglog_log *log, const struct seglog_log_settings *want);
 
 /* What the last recovery of this log found; all zero when this handle was not the first to attach. */
 struct seglog_recovery {
@@ -254,6 +284,91 @@ SEGLOG_API int seglog_log_durable_fd(struct seglog_log *log);
  * Either pointer may be NULL. returns 0 or SEGLOG_EFORKED; threads any; blocks never. */
 SEGLOG_API int seglog_log_progress(struct seglog_log *log, uint64_t *durable_seq,
                                    uint64_t *next_seq);
+
+/* ---- retention ------------------------------------------------------------------------------ */
+
+/* Bits of seglog_trim_options.flags. */
+#define SEGLOG_TRIM_DRY_RUN (1u << 0) /* only find out what would go */
+#define SEGLOG_TRIM_FORCE   (1u << 1) /* also what cursors have still to read */
+#define SEGLOG_TRIM_BEFORE  (1u << 2) /* before_seq is meant */
+
+/* Why a segment goes. */
+#define SEGLOG_TRIM_BY_SIZE     (1u << 0)
+#define SEGLOG_TRIM_BY_AGE      (1u << 1)
+#define SEGLOG_TRIM_BY_SEGMENTS (1u << 2)
+#define SEGLOG_TRIM_BY_PLACE    (1u << 3)
+
+/* A segment that goes. */
+struct seglog_trim_segment {
+    uint64_t number;
+    uint64_t first_seq;
+    uint64_t next_seq;  /* the first number behind it */
+    uint64_t bytes;     /* of the file */
+    uint64_t sealed_ns; /* wall clock; 0: never sealed (SEGLOG_SYNC_NONE) */
+    uint32_t why;       /* SEGLOG_TRIM_BY_* */
+    uint32_t reserved;
+};
+
+struct seglog_trim_options {
+    uint32_t flags; /* SEGLOG_TRIM_* */
+    uint32_t reserved;
+    /* The rules: the oldest segment goes while any of them wants it. None given: the log's own. */
+    uint64_t keep_size;
+    uint64_t keep_age_ns;
+    uint64_t keep_segments;
+    uint64_t before_seq; /* all its numbers are below this */
+    /* Called for each segment that goes, or would, oldest first, before anything is removed; it must
+     * not call seglog on this log. May be NULL. */
+    void (*on_segment)(void *context, const struct seglog_trim_segment *segment);
+    void *context;
+};
+
+/* Why no more went. */
+enum seglog_trim_stop {
+    SEGLOG_TRIM_DONE = 0,   /* no rule wants more gone */
+    SEGLOG_TRIM_CURSOR = 1, /* a cursor has still to read it */
+    SEGLOG_TRIM_IN_USE = 2, /* it is the active segment, the newest sealed one, or not sealed yet */
+};
+
+struct seglog_trim_report {
+    uint64_t segments;  /* that went, or would go */
+    uint64_t bytes;     /* of their files */
+    uint64_t first_seq; /* the first number left */
+    uint64_t left_segments;
+    uint64_t left_bytes;
+    uint32_t stopped; /* enum seglog_trim_stop */
+    int32_t
+        cursor_status;   /* SEGLOG_TRIM_CURSOR: 0, or SEGLOG_ECORRUPT: it cannot be read, and might
+                              want anything */
+    uint64_t cursor_seq; /* and what it has to read next */
+    char cursor[65];     /* and its name */
+};
+
+/*
+ * Remove the oldest segments, by rules given here or those of the log.
+ *
+ * The first segment kept is stored durably before any file goes, and files go oldest first: killed or
+ * cut anywhere, the log is whole, and what was left over goes next time. Readers in a removed segment
+ * keep what they have; whoever wants it later gets SEGLOG_ETRIMMED. The active segment and the newest
+ * sealed one stay. Processes that trim at the same time wait for one another.
+ *
+ * options  may be NULL: the log's own rules
+ * report   may be NULL
+ * returns  0
+ *          -EBUSY            others have trimmed, or set cursors, for seconds
+ *          -EINVAL           flags
+ *          -ENOSPC, -EIO ... the floor could not be stored (nothing was removed), or a file could not
+ *                            be removed (it is no part of the log any more)
+ *          SEGLOG_EFORKED, SEGLOG_ECORRUPT, -ENOMEM ...
+ * threads  any; blocks on the disk
+ */
+SEGLOG_API int seglog_log_trim(struct seglog_log *log, const struct seglog_trim_options *options,
+                               struct seglog_trim_report *report);
+
+/* What seglog_log_trim() would do now, without attaching and without write permission. Returns as
+ * seglog_log_open() and seglog_log_trim(). */
+SEGLOG_API int seglog_trim_plan(const char *dir, const struct seglog_trim_options *options,
+                                struct seglog_trim_report *report);
 
 /* ---- appenders ------------------------------------------------------------------------------ */
 

@@ -116,7 +116,8 @@ SEGLOG_API void seglog_reader_close(struct seglog_reader *reader);
  *          SEGLOG_ECORRUPT   stored bytes are bad; seglog_reader_damage() tells what is lost, and the
  *                            next call goes on behind it
  *          SEGLOG_EMISSING   a segment file is gone; as for SEGLOG_ECORRUPT
- *          SEGLOG_ETRIMMED   retention overtook this reader; seek to go on
+ *          SEGLOG_ETRIMMED   retention overtook this reader; seek to go on. seglog_reader_damage()
+ *                            tells what is gone: the number after last_seq is the first one left
  *          SEGLOG_EREWOUND   a recovery cut off what this reader had read; seek to go on
  *          SEGLOG_EFORKED, -EIO, -ENOMEM, -EMFILE
  * blocks   never, but for page faults
@@ -165,7 +166,7 @@ SEGLOG_API int seglog_reader_position(const struct seglog_reader *reader, uint64
 SEGLOG_API int seglog_reader_bounds(struct seglog_reader *reader, uint64_t *first_seq,
                                     uint64_t *end_seq);
 
-/* What the last SEGLOG_ECORRUPT, SEGLOG_EMISSING or -EIO was about. returns 0 or -ENODATA. */
+/* What the last SEGLOG_ECORRUPT, SEGLOG_EMISSING, SEGLOG_ETRIMMED or -EIO was about. returns 0 or -ENODATA. */
 SEGLOG_API int seglog_reader_damage(const struct seglog_reader *reader, struct seglog_damage *out);
 
 #ifdef __cplusplus

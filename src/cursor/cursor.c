@@ -96,7 +96,7 @@ static int cursor_make(struct seglog_cursor *c, const char *name)
 {
     struct cursor_facts facts = {0};
     struct owner lock;
-    int rc = stored_lock(&c->reader->view, &lock);
+    int rc = stored_lock(&c->reader->view, true, &lock);
 
     if (rc < 0)
         return rc;

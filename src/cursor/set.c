@@ -63,7 +63,7 @@ int seglog_cursor_set(const char *dir, const char *name, const struct seglog_pla
     if (rc < 0)
         return rc;
     if (!(flags & SEGLOG_CURSOR_DRY_RUN))
-        rc = stored_lock(&reader->view, &lock);
+        rc = stored_lock(&reader->view, true, &lock);
     if (rc == 0)
         rc = set_locked(reader, name, place, flags, &facts);
     owner_close(&lock);

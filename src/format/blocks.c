@@ -104,6 +104,9 @@ void settings_encode(struct settings_page *page, const struct settings_facts *fa
     le32_put(&page->mode, facts->mode);
     le32_put(&page->discipline, facts->discipline);
     le64_put(&page->sync_interval_ns, facts->sync_interval_ns);
+    le64_put(&page->keep_size, facts->keep_size);
+    le64_put(&page->keep_age_ns, facts->keep_age_ns);
+    le64_put(&page->keep_segments, facts->keep_segments);
     le32_put(&page->crc, CRC_SPAN(page, offsetof(struct settings_page, crc)));
 }
 
@@ -118,6 +121,9 @@ int settings_decode(const struct settings_page *page, struct settings_facts *out
         .mode = le32_get(&page->mode),
         .discipline = le32_get(&page->discipline),
         .sync_interval_ns = le64_get(&page->sync_interval_ns),
+        .keep_size = le64_get(&page->keep_size),
+        .keep_age_ns = le64_get(&page->keep_age_ns),
+        .keep_segments = le64_get(&page->keep_segments),
         .read_only = le64_get(&page->head.ro_compat) != 0,
     };
 

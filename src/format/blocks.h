@@ -16,6 +16,9 @@ struct settings_facts {
     uint32_t mode;
     uint32_t discipline;
     uint64_t sync_interval_ns; /* 0 unless sync is SEGLOG_SYNC_INTERVAL */
+    uint64_t keep_size;        /* retention; each 0: no such rule */
+    uint64_t keep_age_ns;
+    uint64_t keep_segments;
     bool read_only;            /* a ro_compat bit that is unknown here */
 };
 

@@ -96,7 +96,10 @@ struct settings_page {
     le32 discipline; /* of new segments */
     le32 zero0;
     le64 sync_interval_ns; /* SEGLOG_SYNC_INTERVAL: a record is durable after so long; else 0 */
-    uint8_t zero[3996];
+    le64 keep_size;        /* retention, each 0: no such rule; bytes of segment files */
+    le64 keep_age_ns;      /* since the seal */
+    le64 keep_segments;
+    uint8_t zero[3972];
     le32 crc; /* CRC-32C of bytes 0..4091 */
 };
 static_assert(sizeof(struct settings_page) == PAGE_BYTES, "FORMAT: settings");
@@ -106,6 +109,8 @@ static_assert(offsetof(struct settings_page, sync) == 72, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, mode) == 76, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, discipline) == 80, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, sync_interval_ns) == 88, "FORMAT: settings");
+static_assert(offsetof(struct settings_page, keep_size) == 96, "FORMAT: settings");
+static_assert(offsetof(struct settings_page, keep_segments) == 112, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, crc) == 4092, "FORMAT: settings");
 
 /* ---- floor: the file `floor`, two pages written in turn; absent: nothing was ever removed ----- */

@@ -63,6 +63,9 @@ static int create_settings(int dirfd, const struct seglog_log_options *o)
         .sync = o->sync ? o->sync : SEGLOG_SYNC_SEALED,
         .mode = o->mode ? o->mode : 0640,
         .discipline = DISCIPLINE_MAPPED,
+        .keep_size = o->keep_size,
+        .keep_age_ns = o->keep_age_ns,
+        .keep_segments = o->keep_segments,
     };
     struct settings_page page;
     int rc;

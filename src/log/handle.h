@@ -99,7 +99,9 @@ struct seglog_log {
     struct recycler recycler; /* the elected preparer's */
     _Atomic int prepare_told; /* what the user was last told about preparations */
     bool seal_wanted;
-    bool seal_blocked; /* by an open claim: look again soon */
+    bool trim_wanted;     /* look whether retention wants something gone */
+    uint64_t keep_age_ns; /* the rule as it was when last looked at; 0: none */
+    bool seal_blocked;    /* by an open claim: look again soon */
     bool helper_runs;
     bool preparer_runs;
     bool helper_stops; /* both */
@@ -281,7 +283,7 @@ void log_notify(const struct seglog_log *log, uint32_t kind, int status);
 int log_archive(const struct log_view *view, struct io_engine *io,
                 const struct seglog_archive_options *options, struct seglog_archive_report *report);
 
-/* ---- drop.c: stands in for retention until there is one; used by tests -------------------------- */
+/* ---- drop.c; the rules are in trim.h ------------------------------------------------------------- */
 /* Remove the oldest segment: floor first, durably, then its name; the file may be recycled. -EBUSY: it
  * is active; or the newest sealed one; or, unless the log's level is SEGLOG_SYNC_NONE, not sealed.
  * -ENOENT: none. */

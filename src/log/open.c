@@ -202,6 +202,10 @@ static int settings_agree(const struct settings_facts *have, const struct seglog
         return SEGLOG_EMISMATCH;
     if (want->mode != 0 && want->mode != have->mode)
         return SEGLOG_EMISMATCH;
+    if ((want->keep_size != 0 && want->keep_size != have->keep_size) ||
+        (want->keep_age_ns != 0 && want->keep_age_ns != have->keep_age_ns) ||
+        (want->keep_segments != 0 && want->keep_segments != have->keep_segments))
+        return SEGLOG_EMISMATCH;
     return 0;
 }
 
@@ -244,8 +248,10 @@ static int open_attached(struct seglog_log *log, const struct seglog_log_options
     }
     if (atomic_load_explicit(&log->view.live->attention, memory_order_relaxed) & ATTENTION_POISON)
         return SEGLOG_EPOISONED;
-    /* Segments that filled while nobody sealed, and the deadline's timer, want the helper. */
-    if (log->seal_next < log->active->seg->facts.number || log->evict_after_ns != 0)
+    /* Segments that filled while nobody sealed, retention, and the deadline's timer want the helper. */
+    if (log->seal_next < log->active->seg->facts.number || log->evict_after_ns != 0 ||
+        log->view.settings.keep_size != 0 || log->view.settings.keep_age_ns != 0 ||
+        log->view.settings.keep_segments != 0)
         log_ask(log, 0, true);
     return 0;
 }
@@ -367,22 +373,6 @@ int seglog_log_close(struct seglog_log *log)
     pthread_cond_destroy(&log->work);
     log_free(log);
     return rc;
-}
-
-int seglog_log_settings(const struct seglog_log *log, struct seglog_log_settings *out)
-{
-    const struct settings_facts *s = &log->view.settings;
-
-    *out = (struct seglog_log_settings){
-        .segment_size = s->segment_size,
-        .max_record = s->segment_size / 4 - FRAME_HEADER,
-        .created_ns = s->created_ns,
-        .sync = s->sync,
-        .mode = s->mode,
-        .sync_interval_ns = s->sync_interval_ns,
-    };
-    memcpy(out->uuid, s->uuid, sizeof(out->uuid));
-    return 0;
 }
 
 int seglog_log_recovery(const struct seglog_log *log, struct seglog_recovery *out)

@@ -193,7 +193,7 @@ int stored_create(const struct log_view *view, const char *name, const struct cu
     return rc < 0 ? rc : dir_sync(view->dirfd);
 }
 
-int stored_lock(const struct log_view *view, struct owner *out)
+int stored_lock(const struct log_view *view, bool patient, struct owner *out)
 {
     int rc = owner_open(view->dirfd, NAME_OWNERS, out);
 
@@ -204,7 +204,7 @@ int stored_lock(const struct log_view *view, struct owner *out)
     if (rc < 0)
         return rc;
     rc = owner_lock(out, OWNERS_BYTE_TRIM, true);
-    for (int i = 0; i < LOCK_LOOKS && rc == -EAGAIN; i++) {
+    for (int i = 0; patient && i < LOCK_LOOKS && rc == -EAGAIN; i++) {
         clock_sleep_ns(LOCK_LOOK_NS);
         rc = owner_lock(out, OWNERS_BYTE_TRIM, true);
     }

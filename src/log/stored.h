@@ -45,9 +45,9 @@ int stored_hold(const struct log_view *view, struct stored_hold *out);
 
 /*
  * One at a time removes segments, or makes or sets cursors: so that nothing is removed between a look
- * at the floor and a place stored above it. Waits some seconds.
+ * at the floor and a place stored above it. patient: wait some seconds.
  * returns  0: *out is to be closed; it is empty where nobody ever attached; -EBUSY, -EACCES ...
  */
-int stored_lock(const struct log_view *view, struct owner *out);
+int stored_lock(const struct log_view *view, bool patient, struct owner *out);
 
 #endif

@@ -9,6 +9,7 @@
  */
 #include "log/handle.h"
 #include "log/order.h"
+#include "log/trim.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,6 +18,10 @@
 #include "sys/clock.h"
 
 #define BLOCKED_RETRY_NS UINT64_C(25000000)
+
+/* How often ages are looked at, where retention goes by them: a tenth of the age, within these. */
+#define AGE_LOOK_MIN_NS UINT64_C(1000000000)
+#define AGE_LOOK_MAX_NS UINT64_C(3600000000000)
 
 /*
  * Go over the resolved head of the active segment, from where somebody last came to, and note how far
@@ -101,6 +106,8 @@ int seglog_log_tend(struct seglog_log *log)
         first = log_table_ahead(log);
     rc = tend_full(log, seal, true);
     first = first ? first : rc;
+    rc = log_trim_auto(log);
+    first = first || rc == -EBUSY ? first : rc;
     paced = log_pace_tend(log);
     return first < 0 ? first : paced;
 }
@@ -114,6 +121,10 @@ static uint64_t helper_pause(const struct seglog_log *log)
     if (log->evict_after_ns != 0)
         return log->evict_after_ns / 4 > BLOCKED_RETRY_NS ? log->evict_after_ns / 4
                                                           : BLOCKED_RETRY_NS;
+    if (log->keep_age_ns / 10 > AGE_LOOK_MAX_NS)
+        return AGE_LOOK_MAX_NS;
+    if (log->keep_age_ns != 0)
+        return log->keep_age_ns / 10 > AGE_LOOK_MIN_NS ? log->keep_age_ns / 10 : AGE_LOOK_MIN_NS;
     return 0;
 }
 
@@ -141,17 +152,20 @@ static void *helper_main(void *arg)
     pthread_mutex_lock(&log->lock);
     while (!log->helper_stops) {
         const bool reap = log->left && !log->preparer_runs;
-        bool seal, claims = false;
+        bool seal, trim, claims = false;
 
-        if (!log->seal_wanted && !reap) {
+        if (!log->seal_wanted && !log->trim_wanted && !reap) {
             if (!helper_wait(log))
                 continue;
             claims = true;
         }
         seal = log->seal_wanted || log->seal_blocked;
-        log->seal_wanted = false;
+        trim = log->trim_wanted || claims;
+        log->seal_wanted = log->trim_wanted = false;
         pthread_mutex_unlock(&log->lock);
         tend_full(log, seal, claims);
+        if (trim)
+            (void)log_trim_auto(log); /* what cannot go now is looked at again */
         pthread_mutex_lock(&log->lock);
     }
     pthread_mutex_unlock(&log->lock);
@@ -210,6 +224,7 @@ void log_ask(struct seglog_log *log, uint64_t number, bool seal)
     } else {
         if (seal && log->view.settings.sync >= SEGLOG_SYNC_SEALED)
             log->seal_wanted = true;
+        log->trim_wanted = log->trim_wanted || seal;
         if (threads && !log->helper_runs)
             log->helper_runs = thread_start(&log->helper, helper_main, log);
         pthread_cond_signal(&log->work);

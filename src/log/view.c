@@ -44,7 +44,7 @@ static int view_missing(int dirfd)
     return rc == 1 ? -ENOENT : SEGLOG_ENOTLOG;
 }
 
-static int view_settings(struct log_view *view)
+int log_view_settings(const struct log_view *view, struct settings_facts *out)
 {
     struct settings_page page;
     struct file_facts file;
@@ -70,7 +70,7 @@ static int view_settings(struct log_view *view)
     file_close(fd);
     if (rc < 0)
         return rc;
-    return settings_decode(&page, &view->settings, NULL);
+    return settings_decode(&page, out, NULL);
 }
 
 static void view_map_live(struct log_view *view)
@@ -131,7 +131,7 @@ int log_view_open(const char *dir, bool force_fs, struct log_view *out)
     if (rc == 0 && view.fs.is_refused && !force_fs)
         rc = SEGLOG_EFS;
     if (rc == 0)
-        rc = view_settings(&view);
+        rc = log_view_settings(&view, &view.settings);
     if (rc < 0) {
         log_view_close(&view);
         return rc;

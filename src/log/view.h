@@ -36,6 +36,9 @@ void log_view_close(struct log_view *view);
  * own? 1, 0 or a status. */
 int log_dir_is_empty(int dirfd);
 
+/* The settings as they are stored now. */
+int log_view_settings(const struct log_view *view, struct settings_facts *out);
+
 /* Try again to map `live` and open `owners` if they were not there. A `live` that was removed or
  * replaced is let go: only for who holds no pointer into it. */
 void log_view_refresh(struct log_view *view);

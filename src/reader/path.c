@@ -231,7 +231,8 @@ int path_forward(struct seglog_reader *r, const struct onward *to)
         return reader_failed(r, rc, to->number, 0);
     if (log_view_floor(&r->view, &floor) == 0 && to->number < floor.number) {
         probe_reset(r);
-        return SEGLOG_ETRIMMED;
+        return reader_report(r, SEGLOG_ETRIMMED, to->number, 0, to->seq, floor.first_seq - 1,
+                             "removed by retention");
     }
     /* It may have come between the two looks. */
     rc = held_open(r, to->number, &held, &why);

@@ -408,8 +408,9 @@ int file_rename_new(int dirfd, const char *from, const char *to)
     return -errno;
 }
 
-int file_make_whole(int dirfd, const char *name, mode_t mode, int (*fill)(const void *what, int fd),
-                    const void *what)
+static int make_whole(int dirfd, const char *name, mode_t mode,
+                      int (*fill)(const void *what, int fd), const void *what,
+                      int (*rename)(int dirfd, const char *from, const char *to))
 {
     char temp[128];
     uint64_t nonce;
@@ -425,10 +426,22 @@ int file_make_whole(int dirfd, const char *name, mode_t mode, int (*fill)(const 
     rc = fill(what, fd);
     file_close(fd);
     if (rc == 0)
-        rc = file_rename_new(dirfd, temp, name);
+        rc = rename(dirfd, temp, name);
     if (rc < 0)
         file_unlink(dirfd, temp);
     return rc;
+}
+
+int file_make_whole(int dirfd, const char *name, mode_t mode, int (*fill)(const void *what, int fd),
+                    const void *what)
+{
+    return make_whole(dirfd, name, mode, fill, what, file_rename_new);
+}
+
+int file_replace_whole(int dirfd, const char *name, mode_t mode,
+                       int (*fill)(const void *what, int fd), const void *what)
+{
+    return make_whole(dirfd, name, mode, fill, what, file_rename_over);
 }
 
 int file_rename_over(int dirfd, const char *from, const char *to)

@@ -106,6 +106,10 @@ int file_rename_new(int dirfd, const char *from, const char *to);
 int file_make_whole(int dirfd, const char *name, mode_t mode, int (*fill)(const void *what, int fd),
                     const void *what);
 
+/* The same in place of the file that is there. */
+int file_replace_whole(int dirfd, const char *name, mode_t mode,
+                       int (*fill)(const void *what, int fd), const void *what);
+
 /* Rename over whatever is there. */
 int file_rename_over(int dirfd, const char *from, const char *to);
 
