@@ -1,0 +1,127 @@
+/*
+ * Each system call of a log's life fails, one at a time: with EIO, ENOSPC, EDQUOT, EINTR, or by doing
+ * half of what it was asked for. See life.h for what must hold then.
+ *
+ *     SEGLOG_TEST_QUICK   one in eight
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "faults/life.h"
+#include "log/handle.h"
+#include "support/check.h"
+#include "support/tmpdir.h"
+
+static void in_memory(void)
+{
+    if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
+        (void)setenv("TMPDIR", "/dev/shm", 1); /* thousands of logs */
+}
+
+/* Once with all of it well: what is kept for the process's life is kept from here on. */
+static uint64_t count_calls(int error)
+{
+    char *dir = tmpdir_make();
+    struct life life = {.dir = dir,
+                        .calls = {.error = error, .pretends = true},
+                        .fault = {.kind = IO_ANY_KIND - 1},
+                        .io = SEGLOG_IO_THREADS};
+
+    cr_assert_not(life_tell(&life));
+    cr_assert(!life.is_told && !life.is_poisoned);
+    tmpdir_remove(dir);
+    return calls_counted();
+}
+
+static void each_call(int error, const char *name, unsigned at_least)
+{
+    const unsigned step = getenv("SEGLOG_TEST_QUICK") ? 8 : 1;
+    unsigned told = 0, poisoned = 0, n = 0;
+    bool met = true;
+
+    in_memory();
+    (void)count_calls(error);
+    for (uint64_t nth = 1; met; nth += step) {
+        char *dir = tmpdir_make();
+        struct life life = {.dir = dir,
+                            .calls = {.nth = nth, .error = error, .pretends = true},
+                            .fault = {.kind = IO_ANY_KIND - 1},
+                            .io = SEGLOG_IO_THREADS};
+
+        met = life_tell(&life);
+        n += met;
+        told += life.is_told;
+        poisoned += life.is_poisoned;
+        tmpdir_remove(dir);
+    }
+    fprintf(stderr, "%s: %u calls failed, %u of them told by a status, %u poisoned the log\n", name,
+            n, told, poisoned);
+    cr_assert_gt(n, at_least / step);
+}
+
+Test(faults, each_call_with_eio, .timeout = 600)
+{
+    each_call(EIO, "EIO", 300);
+}
+
+Test(faults, each_call_with_enospc, .timeout = 600)
+{
+    each_call(ENOSPC, "ENOSPC", 100);
+}
+
+Test(faults, each_call_with_edquot, .timeout = 600)
+{
+    each_call(EDQUOT, "EDQUOT", 100);
+}
+
+Test(faults, each_call_interrupted_is_noticed_by_nobody, .timeout = 600)
+{
+    each_call(EINTR, "EINTR", 100);
+}
+
+Test(faults, each_short_transfer_is_noticed_by_nobody, .timeout = 600)
+{
+    each_call(CALL_SHORT, "half of the bytes", 50);
+}
+
+/* ---- the same through the engine --------------------------------------------------------------- */
+
+static void each_operation(uint32_t io, int error)
+{
+    in_memory();
+    (void)count_calls(EIO);
+    for (uint32_t nth = 1; nth <= 12; nth++) {
+        char *dir = tmpdir_make();
+        struct life life = {.dir = dir,
+                            .calls = {.pretends = true},
+                            .fault = {.kind = IO_ANY_KIND, .nth = nth, .error = error},
+                            .io = io};
+
+        (void)life_tell(&life);
+        if (error == 0 || error == -EINTR)
+            cr_assert(!life.is_told && !life.is_poisoned);
+        tmpdir_remove(dir);
+    }
+}
+
+static const int errors[] = {-EIO, -ENOSPC, -EDQUOT, -EINTR, 0};
+
+Test(faults, each_operation_through_io_uring, .timeout = 600)
+{
+    struct io_facts facts;
+
+    io_probe(&facts);
+    if (facts.status < 0)
+        cr_skip("this machine forbids io_uring\n");
+    for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+        each_operation(SEGLOG_IO_URING, errors[i]);
+}
+
+Test(faults, each_operation_through_threads, .timeout = 600)
+{
+    for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+        each_operation(SEGLOG_IO_THREADS, errors[i]);
+}
