@@ -51,6 +51,17 @@ static bool stamp_check(const void *data, uint64_t len, struct stamp *out)
     return true;
 }
 
+bool crowd_record(const struct seglog_view *view, uint32_t *writer, uint32_t *index)
+{
+    struct stamp stamp;
+
+    if (!stamp_check(view->data, view->len, &stamp) || stamp.writer >= CROWD_WRITERS)
+        return false;
+    *writer = stamp.writer;
+    *index = stamp.index;
+    return true;
+}
+
 /* ---- writers ---------------------------------------------------------------------------------- */
 
 struct writing {
@@ -67,6 +78,14 @@ struct writing {
 static size_t some_len(struct writing *g)
 {
     return STAMP_MIN + next_random(&g->random) % (LEN_MAX - STAMP_MIN);
+}
+
+static void raise_durable(struct crowd *crowd, uint64_t to)
+{
+    uint64_t now = atomic_load(&crowd->durable);
+
+    while (now < to && !atomic_compare_exchange_weak(&crowd->durable, &now, to))
+        ;
 }
 
 /* n records from `seq` on are published: nobody else may have got these numbers. */
@@ -90,6 +109,8 @@ static int published(struct writing *g, uint64_t seq, uint32_t n)
         g->index++;
     }
     atomic_store(&crowd->count[g->w->id], g->index);
+    if (g->w->sync == SEGLOG_SYNC_RECORD)
+        raise_durable(crowd, seq + n);
     g->last_seq = seq + n - 1;
     g->any = true;
     return 0;
@@ -216,7 +237,8 @@ static int write_somehow(struct writing *g)
 
 int crowd_write_on(struct seglog_log *log, const struct crowd_writer *w)
 {
-    const struct seglog_appender_options options = {.mode = w->mode, .clock = w->id % 2};
+    const struct seglog_appender_options options = {
+        .mode = w->mode, .clock = w->id % 2, .sync = w->sync};
     struct writing *g = calloc(1, sizeof(*g));
     int rc = -ENOMEM;
 

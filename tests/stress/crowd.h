@@ -24,6 +24,7 @@ struct crowd {
     char dir[4096];
     uint32_t segments_kept;   /* 0: nobody drops any */
     _Atomic uint64_t aborted; /* numbers given up */
+    _Atomic uint64_t durable; /* below it all was called durable */
     _Atomic bool done;        /* no more producers; `end` is the number after the last one */
     _Atomic uint64_t end;
     _Atomic uint64_t dropped;              /* segments removed */
@@ -43,6 +44,7 @@ struct crowd_writer {
     uint32_t records; /* to append */
     uint32_t flags;   /* of the log's handle */
     uint32_t mode;    /* of the appender */
+    uint32_t sync;    /* of the appender */
     bool dawdles;     /* now and then with a claim open */
 };
 
@@ -60,5 +62,8 @@ int crowd_drop(struct child *parent, void *crowd);
 
 /* The same on a handle that is open; in a thread, say. 0 or a status. */
 int crowd_write_on(struct seglog_log *log, const struct crowd_writer *w);
+
+/* Is the record as its writer made it? Then who that was, and his how manyth it is. */
+bool crowd_record(const struct seglog_view *view, uint32_t *writer, uint32_t *index);
 
 #endif

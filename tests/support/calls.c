@@ -113,6 +113,8 @@ static int hit(enum call call)
 {
     if (!atomic_load(&armed) || !may(call) || atomic_fetch_add(&counted, 1) + 1 != plan.nth)
         return 0;
+    if (plan.kills && plan.killed)
+        atomic_fetch_add(&plan.killed[call], 1);
     if (plan.kills)
         (void)kill(getpid(), SIGKILL);
     atomic_store(&met, call);

@@ -50,7 +50,8 @@ struct calls_plan {
     int error;      /* an errno that it fails with, or CALL_SHORT; a kind that never fails so counts
                        not */
     bool kills;     /* it is not made, and the process is killed instead */
-    bool pretends;  /* syncs do nothing, and every file system is said to be one on a disk */
+    _Atomic uint64_t *killed; /* shared, CALLS of them: how many were killed in which; or NULL */
+    bool pretends; /* syncs do nothing, and every file system is said to be one on a disk */
 };
 
 void calls_arm(const struct calls_plan *plan);
