@@ -287,6 +287,14 @@ static bool page_is_unwritten(const uint8_t page[PAGE_BYTES])
     return bytes_are_zero(page, sector) || bytes_are_zero(page + PAGE_BYTES - sector, sector);
 }
 
+static bool file_begins_with_zeros(int fd, uint64_t size)
+{
+    uint8_t head[sizeof(((struct file_head *)0)->magic)];
+    const size_t n = size < sizeof(head) ? (size_t)size : sizeof(head);
+
+    return file_pread(fd, head, n, 0) == 0 && bytes_are_zero(head, n);
+}
+
 static bool file_is_unwritten(int fd)
 {
     static const uint64_t blocks[] = {OFF_HEADER, OFF_MARK0, OFF_MARK1};
@@ -296,8 +304,9 @@ static bool file_is_unwritten(int fd)
     if (file_facts(fd, &file) < 0 || !file.is_regular)
         return false;
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        /* A file has its whole size before its header. One that was cut begins with a header. */
         if (file.size < blocks[i] + sizeof(page))
-            return true;
+            return blocks[i] != OFF_HEADER || file_begins_with_zeros(fd, file.size);
         if (file_pread(fd, page, sizeof(page), blocks[i]) < 0)
             return false;
         /* A mark is written behind a sync of everything. */

@@ -18,11 +18,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "log/view.h"
+#include "log/handle.h"
 #include "sys/clock.h"
 
-#define SIZE       SEGMENT_SIZE_MIN
-#define AFTER_TEXT "appended after all that"
+#define SIZE SEGMENT_SIZE_MIN
+
+/* In each segment of a small log: each kind of frame, and room to spare. */
+#define SMALL_RECORDS 40
 
 _Noreturn void image_die(const char *file, int line, const char *fact, int rc)
 {
@@ -224,6 +226,36 @@ struct image *image_make(void)
     return image;
 }
 
+struct image *image_make_small(void)
+{
+    const struct seglog_log_options options = {.segment_size = SIZE,
+                                               .flags = SEGLOG_LOG_CREATE | SEGLOG_LOG_NO_HELPER};
+    char dir[] = "/tmp/seglog-test-image-XXXXXX";
+    struct image *image = calloc(1, sizeof(*image));
+    struct seglog_appender *appender;
+    struct seglog_log *log;
+
+    must(image != NULL && mkdtemp(dir) != NULL);
+    must(seglog_log_open(dir, &options, &log) == 0);
+    must(seglog_appender_open(log, NULL, &appender) == 0);
+    for (int segment = 0; segment < 3; segment++) {
+        for (int i = 0; i < SMALL_RECORDS; i++)
+            append_one(image, appender);
+        if (segment < 2)
+            must(seglog_log_seal(log, 0) == 1);
+    }
+    must(seglog_log_sync(log, NULL) != SEGLOG_EPOISONED);
+    image->durable_seq = image->next_seq;
+    for (int i = 0; i < SMALL_RECORDS / 2; i++)
+        append_one(image, appender);
+    must(log_drop_oldest(log) == 0);
+    must(seglog_appender_close(appender) == 0 && seglog_log_close(log) == 0);
+    take_directory(image, dir);
+    image_clear(dir);
+    must(rmdir(dir) == 0);
+    return image;
+}
+
 void image_trim(struct image *image)
 {
     struct image_file *first = image_segment(image, 0);
@@ -321,12 +353,12 @@ static void must_be_defined(int rc)
 }
 
 /* A record is the one that was appended under its number, or one of those appended later. */
-static void must_be_true(const struct seglog_view *view, const struct image *truth)
+void image_check_record(const struct seglog_view *view, const struct image *truth)
 {
     char text[IMAGE_TEXT_MAX];
     const size_t len = image_text(view->seq, text);
 
-    if (view->len == strlen(AFTER_TEXT) && memcmp(view->data, AFTER_TEXT, view->len) == 0)
+    if (view->len == strlen(IMAGE_AFTER) && memcmp(view->data, IMAGE_AFTER, view->len) == 0)
         return;
     must(view->seq < truth->next_seq && view->seq % 23 != 11);
     must(view->len == len && memcmp(view->data, text, len) == 0);
@@ -363,7 +395,7 @@ static uint64_t read_one_way(struct seglog_reader *reader, const struct image *t
         }
         if (rc < 0)
             return count;
-        must_be_true(&view, truth);
+        image_check_record(&view, truth);
         must(count == 0 || (back ? view.seq < last : view.seq > last));
         last = view.seq;
         count++;
@@ -387,11 +419,11 @@ static void seek_about(struct seglog_reader *reader, const struct image *truth)
             rc = seglog_reader_next(reader, &view);
             must_be_defined(rc);
             if (rc == 0)
-                must_be_true(&view, truth);
+                image_check_record(&view, truth);
             rc = seglog_reader_prev(reader, &view);
             must_be_defined(rc);
             if (rc == 0)
-                must_be_true(&view, truth);
+                image_check_record(&view, truth);
         }
     }
 }
@@ -435,7 +467,7 @@ static int drive_append(const char *dir, const struct image *truth)
     must_be_defined(rc);
     if (rc == 0) {
         for (int i = 0; i < 3 && rc == 0; i++)
-            rc = seglog_appender_append(appender, AFTER_TEXT, strlen(AFTER_TEXT), NULL);
+            rc = seglog_appender_append(appender, IMAGE_AFTER, strlen(IMAGE_AFTER), NULL);
         must_be_defined(rc);
         must(seglog_appender_close(appender) == 0);
     }

@@ -27,6 +27,7 @@ struct image {
     size_t count;
     uint64_t next_seq; /* of the log; numbers below it are image_text() or void */
     uint64_t records;
+    uint64_t durable_seq; /* what the marks in it speak of */
 };
 
 /* The payload of number seq; gives its length. */
@@ -38,6 +39,8 @@ size_t image_text(uint64_t seq, char out[IMAGE_TEXT_MAX]);
  * open claim at its end, and perhaps a spare. Made once in a directory of its own.
  */
 struct image *image_make(void);
+/* A small one: segment 0 removed (so that there is a floor), 1 sealed, 2 active, each of few records. */
+struct image *image_make_small(void);
 struct image *image_copy(const struct image *image);
 void image_free(struct image *image);
 struct image_file *image_find(struct image *image, const char *name);
@@ -75,6 +78,11 @@ struct seen {
 
 /* Everything that looks at logs looks at this directory. Ends the process when an answer is wrong. */
 struct seen drive(const char *dir, const struct image *truth, uint32_t flags);
+
+/* The record is the one that was appended under its number, or IMAGE_AFTER. Else ends the process. */
+struct seglog_view;
+void image_check_record(const struct seglog_view *view, const struct image *truth);
+#define IMAGE_AFTER "appended after all that"
 
 /* A fact that must hold. */
 #define must(fact)                                   \
