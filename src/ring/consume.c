@@ -283,6 +283,18 @@ int ring_next_direct(struct seglog_consumer *c, struct seglog_view *out, int max
 
 /* ---- the public calls ----------------------------------------------------------------------- */
 
+static int next_some(struct seglog_consumer *c, struct seglog_view *out, int max)
+{
+    switch (c->way) {
+    case WAY_COPY:
+        return ring_next_copy(c, out, max);
+    case WAY_WORK:
+        return ring_next_work(c, out, max);
+    default:
+        return ring_next_direct(c, out, max);
+    }
+}
+
 int seglog_consumer_batch(struct seglog_consumer *c, struct seglog_view *out, int max)
 {
     int rc;
@@ -293,21 +305,11 @@ int seglog_consumer_batch(struct seglog_consumer *c, struct seglog_view *out, in
         return -EINVAL;
     if (max > (int)SEGLOG_RING_BATCH_MAX)
         max = (int)SEGLOG_RING_BATCH_MAX;
-    switch (c->way) {
-    case WAY_COPY:
-        rc = ring_next_copy(c, out, max);
-        break;
-    case WAY_WORK:
-        rc = ring_next_work(c, out, max);
-        break;
-    default:
-        rc = ring_next_direct(c, out, max);
-        break;
-    }
+    rc = next_some(c, out, max);
     if (__builtin_expect(rc == -EAGAIN && c->event, 0)) {
         ring_event_arm(c);
         if (ring_look(c, false) == 0) /* it came while we turned round */
-            return seglog_consumer_batch(c, out, max);
+            rc = next_some(c, out, max);
     }
     return rc;
 }
