@@ -46,16 +46,20 @@ enum seglog_wait {
 };
 
 /* Bits of seglog_reader_options.flags. */
-#define SEGLOG_READER_NO_VERIFY (1u << 0) /* skip payload checksums (structure is still checked) */
-#define SEGLOG_READER_COPY \
-    (1u << 1)                            /* read(2) into private memory instead of mapping: for
-                                             media that may fail, where a mapping would SIGBUS */
-#define SEGLOG_READER_TAG      (1u << 2) /* only records whose tag is `tag` */
-#define SEGLOG_READER_FORCE_FS (1u << 3) /* accept a network or FUSE file system */
-#define SEGLOG_READER_DROP_BEHIND \
-    (1u << 4) /* sealed segments that were read leave the page cache, each as a whole, when the reader
-                 has left it and its views are released, or at close: for a long scan that is not to
-                 push out what others need. Unless others map them, and only as a hint. */
+
+/* Skip payload checksums; structure is still checked. */
+#define SEGLOG_READER_NO_VERIFY (1u << 0)
+/* read(2) into private memory instead of mapping: for media that may fail, where a mapping would
+ * SIGBUS. */
+#define SEGLOG_READER_COPY (1u << 1)
+/* Only records whose tag is `tag`. */
+#define SEGLOG_READER_TAG (1u << 2)
+/* Accept a network or FUSE file system. */
+#define SEGLOG_READER_FORCE_FS (1u << 3)
+/* Sealed segments that were read leave the page cache, each as a whole, when the reader has left it
+ * and its views are released, or at close: for a long scan that is not to push out what others need.
+ * Unless others map them, and only as a hint. */
+#define SEGLOG_READER_DROP_BEHIND (1u << 4)
 
 struct seglog_reader_options {
     struct seglog_place from; /* all zero: the first record */

@@ -19,7 +19,7 @@ struct settings_facts {
     uint64_t keep_size;        /* retention; each 0: no such rule */
     uint64_t keep_age_ns;
     uint64_t keep_segments;
-    bool read_only;            /* a ro_compat bit that is unknown here */
+    bool read_only; /* a ro_compat bit that is unknown here */
 };
 
 /* Where a segment's parts lie; follows from its size alone. */

@@ -189,16 +189,9 @@ Test(cursor, a_new_one_begins_where_it_is_told)
 Test(cursor, what_is_no_name_is_refused_and_what_is_not_there_is_told)
 {
     static const char *const bad[] = {
-        "",
-        ".",
-        "..",
-        "-x",
-        "a/b",
-        "a b",
-        "x.tmp",
-        "ü",
-        "0123456789012345678901234567890123456789012345678901234567890"
-        "1234"};
+        "",      ".",   "..",
+        "-x",    "a/b", "a b",
+        "x.tmp", "ü",   "01234567890123456789012345678901234567890123456789012345678901234"};
     char *dir = make_log(0);
     struct seglog_cursor *cursor = NULL;
     struct seglog_cursor_info info;
