@@ -10,7 +10,15 @@
 
 #include <errno.h>
 
-enum { KEY_SEGMENT_SIZE = ARGS_KEY_FIRST, KEY_SYNC, KEY_MODE, KEY_FORCE };
+enum {
+    KEY_SEGMENT_SIZE = ARGS_KEY_FIRST,
+    KEY_SYNC,
+    KEY_MODE,
+    KEY_FORCE,
+    KEY_KEEP_SIZE,
+    KEY_KEEP_AGE,
+    KEY_KEEP_SEGMENTS
+};
 
 struct create {
     const struct cli *cli;
@@ -28,6 +36,10 @@ static const struct argp_option options[] = {
      "(every record whose append returned). (sealed)",
      1},
     {"mode", KEY_MODE, "BITS", 0, "Permissions of the files (0640)", 1},
+    {"keep-size", KEY_KEEP_SIZE, "SIZE", 0,
+     "Remove the oldest segments while the files take more than this", 1},
+    {"keep-age", KEY_KEEP_AGE, "DURATION", 0, "... that were sealed longer ago than this", 1},
+    {"keep-segments", KEY_KEEP_SEGMENTS, "N", 0, "... while there are more than this", 1},
     {"force", KEY_FORCE, NULL, 0, "Accept a network file system", 1},
     {0},
 };
@@ -58,6 +70,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return args_check(cli, "--sync", arg, level_parse(arg, &log->sync, &log->sync_interval_ns));
     case KEY_MODE:
         return args_check(cli, "--mode", arg, parse_mode(arg, &log->mode));
+    case KEY_KEEP_SIZE:
+        return args_check(cli, "--keep-size", arg, parse_size(arg, &log->keep_size));
+    case KEY_KEEP_AGE:
+        return args_check(cli, "--keep-age", arg, parse_duration(arg, &log->keep_age_ns));
+    case KEY_KEEP_SEGMENTS:
+        return args_check(cli, "--keep-segments", arg, parse_count(arg, &log->keep_segments));
     case KEY_FORCE:
         log->flags |= SEGLOG_LOG_FORCE_FS;
         return 0;

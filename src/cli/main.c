@@ -26,13 +26,16 @@ static const struct command command_table[] = {
     {"seal", cmd_seal, false, "seal the active segment now"},
     {"archive", cmd_archive, false, "compress sealed segments"},
     {"ring", cmd_ring, false, "queues between processes: create, put, get ..."},
+    {"trim", cmd_trim, false, "remove the oldest segments"},
+    {"cursor", cmd_cursor, false, "stored places of readers"},
+    {"config", cmd_config, false, "show or change a log's settings"},
     {"doctor", cmd_doctor, false, "what this machine offers"},
     {"bench", cmd_bench, false, "what appending and durability cost here"},
 };
 
 /* Known names that this release has no command for yet. */
 static const char *const later_table[] = {
-    "config", "salvage", "archive", "trim", "cursor", "export", "import", "stat", "top",
+    "salvage", "export", "import", "stat", "top",
 };
 
 #define COUNT(array_) (sizeof(array_) / sizeof((array_)[0]))
