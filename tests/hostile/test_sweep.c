@@ -26,8 +26,8 @@
 #define TOLD_MAX    20u /* of what is undetected */
 #define NEWEST      2u  /* segment of the image */
 /* Of the bits and lengths one in so many is tried. */
-#define PART       600u
-#define PART_QUICK 6000u
+#define PART       12000u
+#define PART_QUICK 60000u
 /* Judged by opening: one in so many of what is told anyway, and of bits in bytes that are zero. */
 #define OPEN_TOLD 64u
 #define OPEN_ZERO 32u

@@ -494,7 +494,8 @@ Test(powercut, what_was_acknowledged_survives_and_nothing_is_invented, .timeout 
     cr_assert_eq(tally->failed, 0, "a power cut broke a promise; the seed is above");
     if (only)
         return;
-    cr_assert_geq(distinct(tally), images);
+    /* Two seeds may come to the same image. */
+    cr_assert_geq(distinct(tally), images - images / 50);
     /* What nothing of came up was not tried. */
     cr_assert(images < 3000 ||
               (tally->in_making && tally->in_calls && tally->in_recovery && tally->cut_again &&
