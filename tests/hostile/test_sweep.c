@@ -9,10 +9,12 @@
  */
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,7 +128,7 @@ static void each_length(struct sweep *sweep)
         for (size_t len = 0; len < size; len++) {
             struct image *spoiled;
 
-            if (!mine(sweep, len % 64 == 0 && sweep->part > 8 ? sweep->part / 8 : 1))
+            if (!mine(sweep, len % 64 == 0 ? (sweep->part + 7) / 8 : sweep->part))
                 continue;
             say(sweep, "%s cut to %zu bytes", stage->image->files[i].name, len);
             spoiled = image_copy(stage->image);
@@ -319,6 +321,7 @@ static void run(void (*spoil)(struct sweep *sweep), const char *what)
     const uint64_t seed = number_from("SEGLOG_SWEEP_SEED", clock_monotonic_ns());
     struct tally *tally = child_shared(sizeof(*tally));
     struct image *truth = image_make_small();
+    const pid_t test = getpid();
     pid_t pids[WORKERS_MAX];
     bool failed = false;
 
@@ -328,6 +331,9 @@ static void run(void (*spoil)(struct sweep *sweep), const char *what)
         pids[i] = fork();
         cr_assert(pids[i] >= 0);
         if (pids[i] == 0) {
+            /* None may outlive a test that was ended for being too slow. */
+            if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != test)
+                _exit(1);
             work(tally, truth, i, workers, seed, spoil);
             _exit(0);
         }
