@@ -9,15 +9,18 @@
 
 #include <stdbool.h>
 
+/* What the place of a command is, for its failures. */
+enum cli_place { CLI_LOG = 0, CLI_RING, CLI_STATE };
+
 enum color_when { COLOR_AUTO = 0, COLOR_ALWAYS, COLOR_NEVER };
 
 /* One run of one command. */
 struct cli {
     const char *command; /* "cat"; the name in every line on stderr */
     bool creates;        /* makes what is missing: "no such directory" is then "cannot create" */
-    bool is_ring;        /* the place is a ring, not a log */
-    bool quiet;          /* -q: no notes, only failures */
-    bool verbose;        /* -v: details */
+    enum cli_place place;
+    bool quiet;   /* -q: no notes, only failures */
+    bool verbose; /* -v: details */
     enum color_when color;
 };
 
@@ -26,6 +29,7 @@ int cmd_append(struct cli *cli, int argc, char **argv);
 int cmd_archive(struct cli *cli, int argc, char **argv);
 int cmd_bench(struct cli *cli, int argc, char **argv);
 int cmd_cat(struct cli *cli, int argc, char **argv);
+int cmd_cell(struct cli *cli, int argc, char **argv);
 int cmd_config(struct cli *cli, int argc, char **argv);
 int cmd_create(struct cli *cli, int argc, char **argv);
 int cmd_cursor(struct cli *cli, int argc, char **argv);
@@ -33,6 +37,7 @@ int cmd_doctor(struct cli *cli, int argc, char **argv);
 int cmd_info(struct cli *cli, int argc, char **argv);
 int cmd_ring(struct cli *cli, int argc, char **argv);
 int cmd_seal(struct cli *cli, int argc, char **argv);
+int cmd_table(struct cli *cli, int argc, char **argv);
 int cmd_tail(struct cli *cli, int argc, char **argv);
 int cmd_trim(struct cli *cli, int argc, char **argv);
 int cmd_verify(struct cli *cli, int argc, char **argv);

@@ -4,6 +4,7 @@
 #include "ring.h"
 
 #include "fail.h"
+#include "family.h"
 #include "parse.h"
 #include "report.h"
 
@@ -14,15 +15,7 @@
 
 #define COUNT(array_) (sizeof(array_) / sizeof((array_)[0]))
 
-struct ring_command {
-    const char *name;
-    const char *full; /* as it stands in lines on stderr */
-    int (*run)(struct cli *cli, int argc, char **argv);
-    bool creates;
-    const char *help;
-};
-
-static const struct ring_command ring_commands[] = {
+static const struct family_command ring_commands[] = {
     {"create", "ring create", cmd_ring_create, true, "make a new ring"},
     {"put", "ring put", cmd_ring_put, false, "put in records from files or stdin"},
     {"get", "ring get", cmd_ring_get, false, "take records out and print them"},
@@ -31,47 +24,20 @@ static const struct ring_command ring_commands[] = {
     {"rm", "ring rm", cmd_ring_rm, false, "remove a ring"},
 };
 
-static int usage(const struct cli *cli)
-{
-    fputs("Usage: seglog ring COMMAND [OPTIONS] PATH [ARGS]\n"
-          "Bounded queues between processes, each in one mapped file.\n\n",
-          stdout);
-    for (size_t i = 0; i < COUNT(ring_commands); i++)
-        printf("  %-8s %s\n", ring_commands[i].name, ring_commands[i].help);
-    fputs("\n"
-          "  seglog ring COMMAND --help    options and examples of a command\n"
-          "\n"
-          "Examples:\n"
-          "  seglog ring create /dev/shm/jobs --kind work --size 16M\n"
-          "  find . -name '*.jpg' | seglog ring put /dev/shm/jobs\n"
-          "  seglog ring get -f /dev/shm/jobs | xargs -n 1 optimize\n",
-          stdout);
-    return flush_stdout(cli);
-}
+static const struct family ring_family = {
+    .name = "ring",
+    .what = "Bounded queues between processes, each in one mapped file.",
+    .commands = ring_commands,
+    .count = COUNT(ring_commands),
+    .examples = "  seglog ring create /dev/shm/jobs --kind work --size 16M\n"
+                "  find . -name '*.jpg' | seglog ring put /dev/shm/jobs\n"
+                "  seglog ring get -f /dev/shm/jobs | xargs -n 1 optimize\n",
+};
 
 int cmd_ring(struct cli *cli, int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : NULL;
-
-    cli->is_ring = true;
-    if (!name)
-        return fail_usage(cli, "COMMAND", "which one? It is missing");
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return usage(cli);
-    if (strcmp(name, "--version") == 0) {
-        args_print_version();
-        return flush_stdout(cli);
-    }
-    for (size_t i = 0; i < COUNT(ring_commands); i++) {
-        const struct ring_command *command = &ring_commands[i];
-
-        if (strcmp(name, command->name) != 0)
-            continue;
-        cli->command = command->full;
-        cli->creates = command->creates;
-        return command->run(cli, argc - 1, argv + 1);
-    }
-    return fail_usage(cli, name, "no such %s", *name == '-' ? "option" : "command of ring");
+    cli->place = CLI_RING;
+    return family_run(cli, &ring_family, argc, argv);
 }
 
 error_t ring_parse_path(const struct cli *cli, const char **path, int key, const char *arg)

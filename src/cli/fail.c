@@ -78,22 +78,58 @@ static const struct reason ring_reason_table[] = {
     {-EINVAL, EXIT_USAGE, "a ring is a power of two of whole pages, from 4K to 1G"},
 };
 
-static const struct reason *reason_of_ring(int status)
+/* The same for cells and tables. */
+static const struct reason state_reason_table[] = {
+    {-ENOENT, EX_NOINPUT, "seglog cell set and seglog table put make one"},
+    {-ENOTDIR, EX_NOINPUT, NULL},
+    {-EISDIR, EX_NOINPUT, "cells and tables are files"},
+    {SEGLOG_ENOTLOG, EX_NOINPUT, "give a file that this command has made"},
+    {-EACCES, EX_NOPERM, "ask the file's owner for permission"},
+    {-EPERM, EX_NOPERM, "ask the file's owner for permission"},
+    {-ENOSPC, EX_CANTCREAT, "make room; what was there stays"},
+    {-EDQUOT, EX_CANTCREAT, "make room; what was there stays"},
+    {SEGLOG_ECORRUPT, EX_DATAERR, "what it held is lost"},
+    {SEGLOG_ETRUNCATED, EX_DATAERR, "somebody made the file shorter"},
+    {SEGLOG_EENDIAN, EX_DATAERR, "it is for the machine that made it"},
+    {-EMSGSIZE, EX_DATAERR, "that is larger than it takes"},
+    {SEGLOG_EPOISONED, EX_IOERR, "it can still be read"},
+    {-EBUSY, EX_TEMPFAIL, "another process is the writer; try again"},
+    {-ETIMEDOUT, EX_TEMPFAIL, "another process is the writer; try again"},
+    {-EUSERS, EX_UNAVAILABLE, "too many processes are attached; let some end"},
+    {SEGLOG_EMISMATCH, EXIT_USAGE, "it has another schema"},
+    {-EINVAL, EXIT_USAGE, NULL},
+};
+
+#define COUNT(table_) (sizeof(table_) / sizeof((table_)[0]))
+
+static const struct reason *reason_in(const struct reason *table, size_t count, int status)
 {
-    for (size_t i = 0; i < sizeof(ring_reason_table) / sizeof(ring_reason_table[0]); i++) {
-        if (ring_reason_table[i].status == status)
-            return &ring_reason_table[i];
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].status == status)
+            return &table[i];
     }
     return NULL;
 }
 
 static const struct reason *reason_of(int status)
 {
-    for (size_t i = 0; i < sizeof(reason_table) / sizeof(reason_table[0]); i++) {
-        if (reason_table[i].status == status)
-            return &reason_table[i];
-    }
-    return NULL;
+    return reason_in(reason_table, COUNT(reason_table), status);
+}
+
+/* What a status means for the one file that a ring, a cell or a table is. */
+static const struct reason *reason_of_file(const struct cli *cli, int status)
+{
+    static const struct reason no_parent = {-ENOENT, EX_CANTCREAT, "its directory must exist"};
+    static const struct reason occupied = {SEGLOG_ENOTLOG, EX_CANTCREAT,
+                                           "another file lies there; choose another name"};
+
+    if (cli->creates && (status == -ENOENT || status == -ENOTDIR))
+        return &no_parent;
+    if (cli->place == CLI_RING)
+        return reason_in(ring_reason_table, COUNT(ring_reason_table), status);
+    if (cli->creates && status == SEGLOG_ENOTLOG)
+        return &occupied;
+    return reason_in(state_reason_table, COUNT(state_reason_table), status);
 }
 
 /* What a missing or occupied directory means to a command that would make it. */
@@ -119,13 +155,10 @@ static const struct reason *reason_of_creation(int status)
 
 static const struct reason *reason_for(const struct cli *cli, int status)
 {
-    static const struct reason no_parent = {-ENOENT, EX_CANTCREAT, "its directory must exist"};
-    const struct reason *ring = cli->is_ring ? reason_of_ring(status) : NULL;
+    const struct reason *of_file = cli->place != CLI_LOG ? reason_of_file(cli, status) : NULL;
 
-    if (ring && cli->creates && (status == -ENOENT || status == -ENOTDIR))
-        return &no_parent;
-    if (ring)
-        return ring;
+    if (of_file)
+        return of_file;
     return cli->creates ? reason_of_creation(status) : reason_of(status);
 }
 

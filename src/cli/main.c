@@ -26,6 +26,8 @@ static const struct command command_table[] = {
     {"seal", cmd_seal, false, "seal the active segment now"},
     {"archive", cmd_archive, false, "compress sealed segments"},
     {"ring", cmd_ring, false, "queues between processes: create, put, get ..."},
+    {"cell", cmd_cell, false, "one value shared by processes: get, set, watch"},
+    {"table", cmd_table, false, "keys and values shared by processes: get, put, del ..."},
     {"trim", cmd_trim, false, "remove the oldest segments"},
     {"cursor", cmd_cursor, false, "stored places of readers"},
     {"config", cmd_config, false, "show or change a log's settings"},

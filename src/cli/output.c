@@ -108,36 +108,9 @@ static void put_json(struct sink *sink, const struct seglog_view *view)
     put_number(sink, view->tag);
     PUT_TEXT(sink, ",\"len\":");
     put_number(sink, view->len);
-    if (text_is_utf8(view->data, view->len)) {
-        PUT_TEXT(sink, ",\"text\":");
-        text_put_json(sink, view->data, view->len);
-    } else {
-        PUT_TEXT(sink, ",\"base64\":\"");
-        text_put_base64(sink, view->data, view->len);
-        sink_put_byte(sink, '"');
-    }
+    sink_put_byte(sink, ',');
+    text_put_json_bytes(sink, "text", "base64", view->data, view->len);
     PUT_TEXT(sink, "}\n");
-}
-
-static void put_hex(struct sink *sink, const struct seglog_view *view)
-{
-    static const char hex[] = "0123456789abcdef";
-    const unsigned char *at = view->data;
-    uint64_t left = view->len;
-
-    while (left > 0) {
-        const uint64_t part = left < 2048 ? left : 2048;
-        char *out = sink_room(sink, 4096);
-
-        for (uint64_t i = 0; i < part; i++) {
-            out[2 * i] = hex[at[i] >> 4];
-            out[2 * i + 1] = hex[at[i] & 15];
-        }
-        sink_took(sink, 2 * part);
-        at += part;
-        left -= part;
-    }
-    sink_put_byte(sink, '\n');
 }
 
 static void put_field(struct sink *sink, char field, const struct seglog_view *view)
@@ -188,7 +161,8 @@ void output_record(struct output *output, const struct seglog_view *view)
         put_json(sink, view);
         break;
     case OUTPUT_HEX:
-        put_hex(sink, view);
+        text_put_hex(sink, view->data, view->len);
+        sink_put_byte(sink, '\n');
         break;
     case OUTPUT_LP:
         sink_put(sink, length, sizeof(length));

@@ -1,5 +1,5 @@
 /*
- * Bytes as text: UTF-8, JSON strings, base64.
+ * Bytes as text: UTF-8, JSON strings, base64, hexadecimal digits.
  */
 #include "text.h"
 
@@ -172,4 +172,44 @@ bool text_from_base64(const char *text, size_t len, unsigned char *out, size_t *
         return false;
     *out_len = used;
     return true;
+}
+
+static void put_name(struct sink *sink, const char *name)
+{
+    sink_put_byte(sink, '"');
+    sink_put(sink, name, strlen(name));
+    sink_put(sink, "\":", 2);
+}
+
+void text_put_json_bytes(struct sink *sink, const char *text, const char *base64, const void *data,
+                         size_t len)
+{
+    if (text_is_utf8(data, len)) {
+        put_name(sink, text);
+        text_put_json(sink, data, len);
+        return;
+    }
+    put_name(sink, base64);
+    sink_put_byte(sink, '"');
+    text_put_base64(sink, data, len);
+    sink_put_byte(sink, '"');
+}
+
+void text_put_hex(struct sink *sink, const void *data, size_t len)
+{
+    static const char hex[] = "0123456789abcdef";
+    const unsigned char *at = data;
+
+    while (len > 0) {
+        const size_t part = len < 2048 ? len : 2048;
+        char *out = sink_room(sink, 4096);
+
+        for (size_t i = 0; i < part; i++) {
+            out[2 * i] = hex[at[i] >> 4];
+            out[2 * i + 1] = hex[at[i] & 15];
+        }
+        sink_took(sink, 2 * part);
+        at += part;
+        len -= part;
+    }
 }

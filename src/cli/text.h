@@ -15,6 +15,13 @@ bool text_is_utf8(const void *data, size_t len);
 /* Write a JSON string with its quotes; data must be valid UTF-8. */
 void text_put_json(struct sink *sink, const void *data, size_t len);
 
+/* Write a member of a JSON object: "text":"..." if it is UTF-8, else "base64":"...". */
+void text_put_json_bytes(struct sink *sink, const char *text, const char *base64, const void *data,
+                         size_t len);
+
+/* Write hexadecimal digits. */
+void text_put_hex(struct sink *sink, const void *data, size_t len);
+
 /* Write base64 of RFC 4648 with padding. */
 void text_put_base64(struct sink *sink, const void *data, size_t len);
 

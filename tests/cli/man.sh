@@ -17,16 +17,23 @@ for c in create append cat tail info verify seal archive trim cursor config doct
         fact $? "the page of $c tells of $option"
     done
 done
-for c in create put get info snapshot rm; do
-    grep -q "ring $c" "$pages/seglog-ring.1"
-    fact $? "the page of ring tells of $c"
-    for option in $("$SEGLOG" ring "$c" --help | grep -oE '^ +(-[a-zA-Z0-9]|--[a-z-]+)' |
-        grep -vxE ' *(-q|-v|--color|--help|--version)'); do
-        grep -qE "Fl ${option#-}( |\$)" "$pages/seglog-ring.1" ||
-            grep -qE "Fl ${option#-}( |\$)" "$pages/seglog-append.1" "$pages/seglog-cat.1"
-        fact $? "a page tells of $option of ring $c"
+while read -r family rest; do
+    for c in $rest; do
+        grep -q "$family $c" "$pages/seglog-$family.1"
+        fact $? "the page of $family tells of $c"
+        for option in $("$SEGLOG" "$family" "$c" --help | grep -oE '^ +(-[a-zA-Z0-9]|--[a-z-]+)' |
+            grep -vxE ' *(-q|-v|--color|--help|--version)'); do
+            grep -qE "Fl ${option#-}( |\$)" "$pages/seglog-$family.1" ||
+                { [ "$family" = ring ] &&
+                    grep -qE "Fl ${option#-}( |\$)" "$pages/seglog-append.1" "$pages/seglog-cat.1"; }
+            fact $? "a page tells of $option of $family $c"
+        done
     done
-done
+done <<'END'
+ring create put get info snapshot rm
+cell get set watch
+table get put del ls stat
+END
 for option in quiet verbose color help version; do
     grep -qE "Fl -$option( |\$)" "$pages/seglog.1"
     fact $? "the overview tells of --$option"
