@@ -130,7 +130,9 @@ fi
 # ---- without /proc -------------------------------------------------------------------------------
 
 seq 0 99 | "$SEGLOG" append boot
-if mount -t tmpfs none /proc 2>/dev/null; then
+if grep -q __asan_init "$SEGLOG"; then
+    skip 'without /proc the boot is not known' 'the sanitizer itself needs /proc'
+elif mount -t tmpfs none /proc 2>/dev/null; then
     run doctor --json .
     is 'without /proc the boot is not known' "$(jq .boot_id out)" false
     run_in append boot <<<'one more'

@@ -2,6 +2,9 @@
 # Exit statuses that a log or a machine in trouble gives.
 . "$(dirname "$0")/lib.sh"
 
+# Where leaks are looked for, that needs descriptors of its own.
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
+
 # Limits of this process: unavailable, whatever the command, and nothing is half done.
 limited() { # DESCRIPTORS ARGS...
     last=$*

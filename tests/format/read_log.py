@@ -32,6 +32,64 @@ def crc(start, data):
     return register ^ 0xFFFFFFFF
 
 
+def rotated(value, bits):
+    return (value << bits | value >> 32 - bits) & 0xFFFFFFFF
+
+
+def xxh32(data):
+    """The checksum of LZ4's own frames (https://github.com/Cyan4973/xxHash, with seed 0)."""
+    p1, p2, p3, p4, p5 = 2654435761, 2246822519, 3266489917, 668265263, 374761393
+    at, value = 0, p5
+    if len(data) >= 16:
+        lanes = [p1 + p2 & 0xFFFFFFFF, p2, 0, -p1 & 0xFFFFFFFF]
+        for words in struct.iter_unpack("<4I", data[:len(data) // 16 * 16]):
+            lanes = [rotated(a + b * p2 & 0xFFFFFFFF, 13) * p1 & 0xFFFFFFFF
+                     for a, b in zip(lanes, words)]
+        at = len(data) // 16 * 16
+        value = sum(rotated(a, bits) for a, bits in zip(lanes, (1, 7, 12, 18)))
+    value = value + len(data) & 0xFFFFFFFF
+    while at + 4 <= len(data):
+        value = rotated(value + u32(data, at) * p3 & 0xFFFFFFFF, 17) * p4 & 0xFFFFFFFF
+        at += 4
+    for byte in data[at:]:
+        value = rotated(value + byte * p5 & 0xFFFFFFFF, 11) * p1 & 0xFFFFFFFF
+    value = (value ^ value >> 15) * p2 & 0xFFFFFFFF
+    value = (value ^ value >> 13) * p3 & 0xFFFFFFFF
+    return value ^ value >> 16
+
+
+def unpacked(block):
+    """One LZ4 block (https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md)."""
+    out, at = bytearray(), 0
+
+    def length(nibble):
+        nonlocal at
+        total = nibble
+        while nibble == 15:
+            total += block[at]
+            at += 1
+            if block[at - 1] != 255:
+                break
+        return total
+
+    while at < len(block):
+        token = block[at]
+        at += 1
+        literals = length(token >> 4)
+        out += block[at:at + literals]
+        at += literals
+        if at >= len(block):
+            break
+        back = block[at] | block[at + 1] << 8
+        at += 2
+        match = length(token & 15) + 4
+        while match > 0:
+            piece = out[len(out) - back:][:match]
+            out += piece
+            match -= len(piece)
+    return bytes(out)
+
+
 class Refused(Exception):
     """The log, or one of its files, is not for this reader."""
 
@@ -123,8 +181,8 @@ class Log:
         return best[1], best[2]
 
     def numbers(self):
-        names = (re.fullmatch(r"([0-9a-f]{16})\.seg", name) for name in os.listdir(self.dir))
-        return sorted(int(name[1], 16) for name in names if name)
+        names = (re.fullmatch(r"([0-9a-f]{16})\.(?:seg|arc)", name) for name in os.listdir(self.dir))
+        return sorted({int(name[1], 16) for name in names if name})
 
     # ---- FORMAT, "Is the producer dead?" ------------------------------------------------------
 
@@ -156,15 +214,37 @@ class Log:
         return u32(live, 4096 + 64 * slot) != generation or not self.is_locked(64 + slot)
 
 
+def image_of(archive):
+    """FORMAT, "Archives": the segment in one. A block that fails its checks is taken as zeros."""
+    end = archive[-64:]
+    if (len(archive) < 4096 + 64 or u32(archive, 0) != 0x184D2A50 or end[0:8] != b"SEGLOGy\n"
+            or crc(0, end[0:60]) != u32(end, 60) or u64(end, 16) != len(archive)
+            or u64(archive, 80) > 1 << 30):
+        raise Damaged("not an archive")
+    size, block_bytes, table_off = u64(archive, 80), u32(archive, 100), u64(end, 24)
+    table = archive[table_off + 8:table_off + 8 + 8 * u32(end, 32)]
+    if crc(0, table) != u32(end, 40):
+        raise Damaged("block table")
+    image, at = bytearray(), 4096 + 15
+    for stored, check in struct.iter_unpack("<II", table):
+        wanted = min(block_bytes, size - len(image))
+        block = archive[at + 4:at + 4 + (stored & 0x7FFFFFFF)]
+        at += 4 + len(block) + 4
+        if xxh32(block) == check:
+            block = block if stored >> 31 else unpacked(block)
+        image += block if len(block) == wanted else bytes(wanted)
+    return bytes(image)
+
+
 class Segment:
     """FORMAT, "Segments". Frames are read by walk()."""
 
-    def __init__(self, log, number):
+    def __init__(self, log, number, archived=False):
         self.log, self.number = log, number
-        name = log.path("%016x.seg" % number)
+        name = log.path("%016x.%s" % (number, "arc" if archived else "seg"))
         with open(name, "rb") as file:
             self.stat = os.stat(file.fileno())
-            self.data = file.read()
+            self.data = image_of(file.read()) if archived else file.read()
         if len(self.data) < 4096:
             raise Damaged("the file is truncated")
         page = self.data[0:4096]
@@ -186,6 +266,8 @@ class Segment:
         self.generation = u64(page, 64)
         self.seed = crc(0, page[64:72])
         self.relation = boot_relation(self.data[0x2080:0x20A8], self.stat, log.boot_id)
+        if archived:
+            self.relation = OTHER
         if self.relation == UNKNOWN and log.boot_id is None and log.live():
             self.relation = SAME
         self.mark = self.read_mark()
@@ -316,13 +398,19 @@ class Reader:
         print("segment %d, offset %d: %s; %s lost" % (number, offset, why, lost), file=sys.stderr)
 
     def open(self, number):
-        """The segment; None: no such file; False: not usable."""
-        try:
-            return Segment(self.log, number)
-        except FileNotFoundError:
-            return None
-        except Damaged:
-            return False
+        """The segment, by FORMAT, "Archives", or its archive; None: no file; False: not usable."""
+        found = None
+        for archived in (False, True):
+            try:
+                segment = Segment(self.log, number, archived)
+                if segment.footer or not os.path.exists(self.log.path("%016x.arc" % number)):
+                    return segment
+                found = found or segment
+            except FileNotFoundError:
+                pass
+            except Damaged:
+                found = False if found is None else found
+        return found
 
     def record(self, segment, header, at, length):
         rel, time_ns, _, tag = header

@@ -49,6 +49,7 @@ poke() {
 
 for golden in "$here"/../golden/v1/*/; do
     name=$(basename "$golden")
+    [ -f "$golden/settings.hex" ] || continue # not a whole log
     mkdir "$name"
     python3 - "$golden" "$name" <<'END'
 import glob, os, sys
@@ -102,6 +103,17 @@ wait $producer
 same "a log taken away while in use" in-use 0
 "$seglog" seal log
 same "a sealed log" log 0
+
+# ---- archived --------------------------------------------------------------------------------------
+
+cp -r log archived
+"$seglog" archive archived >/dev/null
+[ "$(ls archived/*.arc | wc -l)" -ge 4 ] || { echo "not ok - no archives"; failures=$((failures + 1)); }
+same "an archived log" archived 0
+cp log/"$(printf %016x.seg 1)" archived/
+same "a segment beside its archive" archived 0
+poke archived 1 65000 '\001'
+same "a segment without a footer beside its archive" archived 0
 
 # ---- damaged ---------------------------------------------------------------------------------------
 
