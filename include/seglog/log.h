@@ -67,6 +67,9 @@ enum seglog_io {
 #define SEGLOG_SEGMENT_SIZE_DEFAULT (UINT64_C(64) << 20)
 #define SEGLOG_SEGMENT_SIZE_MAX     (UINT64_C(1) << 30)
 
+/* The largest number that a new log can begin with. */
+#define SEGLOG_FIRST_SEQ_MAX (UINT64_MAX >> 1)
+
 /* Appenders that may be attached to one log at once, and records in one batch. */
 #define SEGLOG_APPENDERS_MAX 1024u
 #define SEGLOG_BATCH_MAX     4095u
@@ -98,6 +101,9 @@ struct seglog_log_options {
     uint64_t keep_age_ns;   /* they were sealed longer ago than this */
     uint64_t keep_segments; /* there are more than this */
 
+    uint64_t first_seq; /* seglog_log_create() only: the number of the first record, at most
+                           SEGLOG_FIRST_SEQ_MAX; for a log that goes on where another one began */
+
     /* Called by a helper thread, or by one that is in a call here; perhaps by two at once. It must be
      * quick and must not call seglog, but for seglog_strerror(). NULL: nobody wants to know. */
     void (*notify)(void *context, const struct seglog_event *event);
@@ -119,7 +125,8 @@ struct seglog_log_options {
  * returns  0
  *          -EEXIST           a log is there already
  *          -ENOTEMPTY        other files are there
- *          -EINVAL           segment_size, sync, mode or flags out of range
+ *          -EINVAL           segment_size, sync, mode, flags or first_seq out of range
+ *          -EBUSY            another process has been creating a log there for seconds
  *          SEGLOG_EFS        a network or FUSE file system, and not forced
  *          SEGLOG_EVOLATILE  sync is INTERVAL or RECORD, and the file system (tmpfs) keeps nothing
  *          -ENOSPC, -EACCES, -EROFS, -ENOENT, -ENOTDIR, -EIO ... as the system says
@@ -138,7 +145,7 @@ SEGLOG_API int seglog_log_create(const char *dir, const struct seglog_log_option
  *          -ENOENT           no such directory, or (without SEGLOG_LOG_CREATE) no log in it
  *          SEGLOG_ENOTLOG    other files are there but no log
  *          SEGLOG_EMISMATCH  options and stored settings differ
- *          -EINVAL           segment_size, sync, mode or flags out of range
+ *          -EINVAL           segment_size, sync, mode or flags out of range, or first_seq not 0
  *          SEGLOG_EVERSION, SEGLOG_EENDIAN, SEGLOG_EREADONLY   the format is not for this release
  *          SEGLOG_ECORRUPT   the settings or the log's structure are damaged
  *          SEGLOG_EMISSING   a segment file is gone

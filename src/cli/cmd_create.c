@@ -44,19 +44,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static const char *check_segment_size(const char *text, uint64_t *out)
-{
-    uint64_t size;
-    const char *why = parse_size(text, &size);
-
-    if (why)
-        return why;
-    if (size < SEGLOG_SEGMENT_SIZE_MIN || size > SEGLOG_SEGMENT_SIZE_MAX || (size & (size - 1)))
-        return "a segment is a power of two from 64K to 1G";
-    *out = size;
-    return NULL;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct create *create = state->input;
@@ -65,7 +52,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case KEY_SEGMENT_SIZE:
-        return args_check(cli, "--segment-size", arg, check_segment_size(arg, &log->segment_size));
+        return args_check(cli, "--segment-size", arg, parse_segment_size(arg, &log->segment_size));
     case KEY_SYNC:
         return args_check(cli, "--sync", arg, level_parse(arg, &log->sync, &log->sync_interval_ns));
     case KEY_MODE:

@@ -88,18 +88,14 @@ static void damage_json(struct verify *verify, const struct seglog_damage *damag
 static int on_damage(void *context, const struct seglog_damage *damage)
 {
     struct verify *verify = context;
-    char lost[64] = "no record lost";
+    char lost[REPORT_LOST_LEN];
 
     meter_clear(&verify->meter);
     if (verify->json) {
         damage_json(verify, damage);
         return 0;
     }
-    if (damage->first_seq == damage->last_seq)
-        snprintf(lost, sizeof(lost), "record %" PRIu64 " lost", damage->first_seq);
-    else if (damage->first_seq < damage->last_seq)
-        snprintf(lost, sizeof(lost), "records %" PRIu64 " to %" PRIu64 " lost", damage->first_seq,
-                 damage->last_seq);
+    report_lost(damage, lost);
     printf("segment %" PRIu64 ", offset %" PRIu64 ": %.*s; %s\n", damage->segment, damage->offset,
            (int)sizeof(damage->cause), damage->cause, lost);
     return 0;

@@ -202,17 +202,20 @@ static int frame_find(struct framing *framing, struct frame_place *place)
 /* Put the payload of a JSON line in the line's place. returns 0, JSON_BLANK or a problem */
 static int json_decode(struct framing *framing, struct seglog_record *record, unsigned char *line)
 {
+    struct json_facts facts = {.tag = record->tag, .seq = framing->next_seq};
     size_t len = record->len;
-    uint32_t tag = record->tag;
-    const int rc = json_take_record(line, &len, &tag, framing->problem, sizeof(framing->problem));
+    const int rc = json_take_record(line, &len, framing->is_whole, &facts, framing->problem,
+                                    sizeof(framing->problem));
 
     if (rc != 0)
         return rc;
     if (len > framing->max_record)
         return too_large(framing, "", len);
     record->len = len;
+    record->time_ns = facts.time_ns;
+    framing->next_seq = facts.seq;
     if (!framing->has_tag)
-        record->tag = tag;
+        record->tag = facts.tag;
     return 0;
 }
 

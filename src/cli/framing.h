@@ -21,6 +21,8 @@ struct framing {
     unsigned char delimiter; /* of FRAMING_DELIMITED */
     bool has_tag;            /* records get `tag`; else JSON may bring its own */
     uint32_t tag;
+    bool is_whole;     /* JSON brings number and time, too: take one record at a time */
+    uint64_t next_seq; /* in: the number of a record that brings none; out: that of the record */
     uint64_t max_record;
     const char *larger; /* how to get room for larger ones; NULL: of a log */
 

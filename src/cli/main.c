@@ -23,6 +23,9 @@ static const struct command command_table[] = {
     {"tail", cmd_tail, false, "print the last records, and follow"},
     {"info", cmd_info, false, "what is in a log"},
     {"verify", cmd_verify, false, "check every checksum"},
+    {"salvage", cmd_salvage, false, "copy every readable record into a new log"},
+    {"export", cmd_export, false, "write a whole log as a portable stream"},
+    {"import", cmd_import, false, "make a log from such a stream"},
     {"seal", cmd_seal, false, "seal the active segment now"},
     {"archive", cmd_archive, false, "compress sealed segments"},
     {"ring", cmd_ring, false, "queues between processes: create, put, get ..."},
@@ -37,7 +40,8 @@ static const struct command command_table[] = {
 
 /* Known names that this release has no command for yet. */
 static const char *const later_table[] = {
-    "salvage", "export", "import", "stat", "top",
+    "stat",
+    "top",
 };
 
 #define COUNT(array_) (sizeof(array_) / sizeof((array_)[0]))

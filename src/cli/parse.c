@@ -6,6 +6,8 @@
  */
 #include "parse.h"
 
+#include <seglog/log.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -104,6 +106,19 @@ const char *parse_size(const char *text, uint64_t *out)
     if (value > UINT64_MAX >> shift)
         return too_large;
     *out = value << shift;
+    return NULL;
+}
+
+const char *parse_segment_size(const char *text, uint64_t *out)
+{
+    uint64_t size;
+    const char *why = parse_size(text, &size);
+
+    if (why)
+        return why;
+    if (size < SEGLOG_SEGMENT_SIZE_MIN || size > SEGLOG_SEGMENT_SIZE_MAX || (size & (size - 1)))
+        return "a segment is a power of two from 64K to 1G";
+    *out = size;
     return NULL;
 }
 

@@ -19,6 +19,9 @@ extern const char parse_later[];
 /* Bytes: `4096`, `64K`, `1M`, `2G` (powers of 1024, either case). */
 const char *parse_size(const char *text, uint64_t *out);
 
+/* The size of a segment: a power of two in its bounds. */
+const char *parse_segment_size(const char *text, uint64_t *out);
+
 /* Nanoseconds: a number, perhaps with a fraction, and ns, us, ms, s, m, h or d; `0` alone too. */
 const char *parse_duration(const char *text, uint64_t *out);
 

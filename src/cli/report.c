@@ -8,6 +8,7 @@
 #include <seglog/log.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -63,6 +64,27 @@ int report_print(const struct cli *cli, json_t *object)
     puts(text);
     free(text);
     return 0;
+}
+
+void report_lost(const struct seglog_damage *damage, char out[REPORT_LOST_LEN])
+{
+    if (damage->first_seq > damage->last_seq)
+        snprintf(out, REPORT_LOST_LEN, "no record lost");
+    else if (damage->first_seq == damage->last_seq)
+        snprintf(out, REPORT_LOST_LEN, "record %" PRIu64 " lost", damage->first_seq);
+    else
+        snprintf(out, REPORT_LOST_LEN, "records %" PRIu64 " to %" PRIu64 " lost", damage->first_seq,
+                 damage->last_seq);
+}
+
+int report_damage(const struct cli *cli, const char *dir, const struct seglog_damage *damage)
+{
+    char lost[REPORT_LOST_LEN];
+
+    report_lost(damage, lost);
+    return fail_text(cli, EX_DATAERR, dir, "segment %" PRIu64 ", offset %" PRIu64 ": %.*s; %s",
+                     damage->segment, damage->offset, (int)sizeof(damage->cause), damage->cause,
+                     lost);
 }
 
 const char *report_engine(uint32_t io_engine)

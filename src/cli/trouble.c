@@ -7,25 +7,11 @@
 #include "scan_state.h"
 
 #include "fail.h"
+#include "report.h"
 
 #include <seglog/inspect.h>
 
 #include <errno.h>
-#include <stdio.h>
-
-static void damage_say(struct scan *scan, const struct seglog_damage *damage)
-{
-    char lost[64] = "no record lost";
-
-    if (damage->first_seq == damage->last_seq)
-        snprintf(lost, sizeof(lost), "record %llu lost", (unsigned long long)damage->first_seq);
-    else if (damage->first_seq < damage->last_seq)
-        snprintf(lost, sizeof(lost), "records %llu to %llu lost",
-                 (unsigned long long)damage->first_seq, (unsigned long long)damage->last_seq);
-    fail_text(scan->cli, EX_DATAERR, scan->sel->dir, "segment %llu, offset %llu: %.*s; %s",
-              (unsigned long long)damage->segment, (unsigned long long)damage->offset,
-              (int)sizeof(damage->cause), damage->cause, lost);
-}
 
 bool scan_damage_again(struct scan *scan, const struct seglog_damage *damage)
 {
@@ -53,7 +39,7 @@ static void damage_met(struct scan *scan, int status)
     if (damage.first_seq <= damage.last_seq &&
         (damage.first_seq >= scan->to_seq || damage.last_seq < scan->from_seq))
         return;
-    damage_say(scan, &damage);
+    report_damage(scan->cli, scan->sel->dir, &damage);
     if (scan->exit_status == 0)
         scan->exit_status = EX_DATAERR;
 }

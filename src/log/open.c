@@ -322,7 +322,7 @@ int seglog_log_open(const char *dir, const struct seglog_log_options *options,
     static const struct seglog_log_options plain;
     const struct seglog_log_options *o = options ? options : &plain;
     struct seglog_log *log;
-    int rc = log_check_options(o);
+    int rc = o->first_seq == 0 ? log_check_options(o) : -EINVAL;
 
     if (rc < 0)
         return rc;

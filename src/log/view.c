@@ -15,11 +15,26 @@
 #define FLOOR_LOOKS   4
 #define FLOOR_LOOK_NS UINT64_C(1000000)
 
+bool log_floor_is_left(int dirfd)
+{
+    struct floor_slot slots[2];
+    struct file_facts file;
+    const int fd = file_open(dirfd, NAME_FLOOR, O_RDONLY | O_NOFOLLOW, 0);
+    bool is = fd >= 0 && file_facts(fd, &file) == 0 && file.is_regular &&
+              file.size == sizeof(slots) && file_pread(fd, slots, sizeof(slots), 0) == 0;
+
+    file_close(fd);
+    return is && bytes_are_zero(&slots[0], sizeof(slots[0])) &&
+           memcmp(slots[1].magic, MAGIC_FLOOR, sizeof(slots[1].magic)) == 0 &&
+           le64_get(&slots[1].number) == 0;
+}
+
 static int any_name(void *context, const char *name)
 {
     const size_t n = strlen(name);
 
-    (void)context;
+    if (strcmp(name, NAME_FLOOR) == 0)
+        return !log_floor_is_left(*(const int *)context);
     if (n > 4 && strcmp(name + n - 4, ".tmp") == 0)
         return 0; /* left by a creation that was cut short */
     if (strcmp(name, "lost+found") == 0)
@@ -29,7 +44,7 @@ static int any_name(void *context, const char *name)
 
 int log_dir_is_empty(int dirfd)
 {
-    const int rc = dir_each(dirfd, any_name, NULL);
+    const int rc = dir_each(dirfd, any_name, &dirfd);
 
     return rc < 0 ? rc : rc == 0;
 }

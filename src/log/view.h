@@ -36,6 +36,9 @@ void log_view_close(struct log_view *view);
  * own? 1, 0 or a status. */
 int log_dir_is_empty(int dirfd);
 
+/* Is there a floor as only create.c makes it? Without settings a creation was cut short. */
+bool log_floor_is_left(int dirfd);
+
 /* The settings as they are stored now. */
 int log_view_settings(const struct log_view *view, struct settings_facts *out);
 

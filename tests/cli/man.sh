@@ -3,7 +3,7 @@
 pages=$(realpath "$(dirname "$0")/../../docs/man") # before lib.sh goes elsewhere
 . "$(dirname "$0")/lib.sh"
 
-for c in create append cat tail info verify seal archive trim cursor config doctor bench; do
+for c in create append cat tail info verify salvage export import seal archive trim cursor config doctor bench; do
     page=$pages/seglog-$c.1
     [ -f "$page" ]
     fact $? "$c has a page"
@@ -38,7 +38,7 @@ for option in quiet verbose color help version; do
     grep -qE "Fl -$option( |\$)" "$pages/seglog.1"
     fact $? "the overview tells of --$option"
 done
-for c in salvage export import stat top; do
+for c in stat top; do
     grep -q "seglog-$c" "$pages"/*.1
     [ $? -ne 0 ]
     fact $? "no page promises $c"

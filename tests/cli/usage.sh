@@ -15,7 +15,7 @@ refused 'no command is a wrong use' 2
 refused 'an unknown command is a wrong use' 2 frobnicate
 refused 'an unknown option before a command is a wrong use' 2 --frobnicate
 
-for c in salvage export import stat top; do
+for c in stat top; do
     refused "$c is not there yet" 2 "$c" x
     err_like "$c says that it is for later" 'not in this release'
     "$SEGLOG" --help | grep -q "^  $c "

@@ -79,6 +79,7 @@ Test(create, refuses_what_is_out_of_range_and_leaves_nothing)
         {.mode = 0400},
         {.flags = 8},
         {.io = 3},
+        {.first_seq = SEGLOG_FIRST_SEQ_MAX + 1},
     };
     char *parent, *dir = place_make("log", &parent);
 
@@ -141,16 +142,18 @@ Test(create, one_that_was_cut_short_is_as_if_never_begun)
 struct creator {
     const char *dir;
     uint64_t die_at;
+    uint64_t first_seq;
 };
 
 static int create_and_die(struct child *parent, void *arg)
 {
     const struct creator *c = arg;
+    const struct seglog_log_options options = {.first_seq = c->first_seq};
 
     (void)parent;
     steps_reset();
     atomic_store(&steps.die_at, c->die_at);
-    child_must(seglog_log_create(c->dir, NULL));
+    child_must(seglog_log_create(c->dir, &options));
     return 0;
 }
 
@@ -172,6 +175,89 @@ Test(create, killed_before_any_step_can_be_called_again)
         tmpdir_remove(dir);
         dir = tmpdir_path(parent, "log");
     }
+    free(dir);
+    tmpdir_remove(parent);
+}
+
+/* Attach, and see which number the next record gets. */
+static void expect_next(const char *dir, uint64_t next)
+{
+    struct seglog_log *log = log_attach(dir);
+    struct seglog_appender *ap = log_appender(log, SEGLOG_SHARED);
+    uint64_t seq;
+
+    cr_assert_ok(seglog_appender_append(ap, "x", 1, &seq));
+    cr_assert_eq(seq, next);
+    log_detach(log, ap);
+}
+
+Test(create, a_log_may_begin_at_any_number)
+{
+    static const uint64_t firsts[] = {1, 1000, SEGLOG_FIRST_SEQ_MAX};
+
+    for (size_t i = 0; i < sizeof(firsts) / sizeof(*firsts); i++) {
+        const struct seglog_log_options options = {.segment_size = SEGLOG_SEGMENT_SIZE_MIN,
+                                                   .first_seq = firsts[i]};
+        char *parent, *dir = place_make("log", &parent);
+        struct seglog_log *log;
+
+        cr_assert_status(seglog_log_open(dir, &options, &log), -EINVAL);
+        cr_assert_ok(seglog_log_create(dir, &options));
+        cr_assert_status(seglog_log_create(dir, &options), -EEXIST);
+        cr_assert_ok(seglog_log_close(log_attach(dir)));
+        expect_next(dir, firsts[i]);
+        log_reboot(dir);
+        expect_next(dir, firsts[i] + 1);
+        log = log_attach(dir);
+        cr_assert_eq(seglog_log_seal(log, 0), 1);
+        cr_assert_ok(seglog_log_close(log));
+        expect_next(dir, firsts[i] + 2);
+        cr_assert_eq(tally_dir(dir, true).first_seq, firsts[i]);
+        cr_assert_eq(tally_dir(dir, true).records, 3);
+        free(dir);
+        tmpdir_remove(parent);
+    }
+}
+
+/* A floor without settings is what a creation left, and no log's. */
+Test(create, killed_before_any_step_it_begins_at_the_number_asked_for_next)
+{
+    char *parent, *dir = place_make("log", &parent);
+    int status = 1;
+
+    for (uint64_t die_at = 1; status != 0; die_at++) {
+        const uint64_t next = die_at % 2 * 7; /* with and without a floor of its own */
+        const struct seglog_log_options options = {.first_seq = next};
+        struct creator c = {.dir = dir, .die_at = die_at, .first_seq = 5};
+        struct child child;
+        struct seglog_log *log;
+        uint64_t first = next;
+        int rc;
+
+        child_start(&child, create_and_die, &c);
+        status = child_status(&child);
+        cr_assert(status == 0 || seglog_log_open(dir, NULL, &log) == -ENOENT ||
+                  log_has_file(dir, "settings"));
+        rc = seglog_log_create(dir, &options);
+        cr_assert(rc == 0 || rc == -EEXIST, "step %llu: %d", (unsigned long long)die_at, rc);
+        if (rc == -EEXIST)
+            first = 5;
+        expect_next(dir, first);
+        tmpdir_remove(dir);
+        dir = tmpdir_path(parent, "log");
+    }
+    free(dir);
+    tmpdir_remove(parent);
+}
+
+Test(create, a_file_of_somebody_else_by_the_name_of_the_floor_stays)
+{
+    char *parent, *dir = place_make("log", &parent);
+
+    cr_assert_eq(mkdir(dir, 0700), 0);
+    file_make(dir, "floor", "plan", 4);
+    cr_assert_status(seglog_log_create(dir, NULL), -ENOTEMPTY);
+    cr_assert(log_has_file(dir, "floor"));
     free(dir);
     tmpdir_remove(parent);
 }
