@@ -131,8 +131,8 @@ SEGLOG_API int seglog_map_anonymous(uint64_t size, const struct seglog_map_optio
                                     struct seglog_map **out);
 
 /*
- * Unmap. Every address handed out becomes invalid. With a policy other than MANUAL what is not flushed
- * yet is flushed. map may be NULL.
+ * Unmap. Every address handed out becomes invalid. Flushes under way are waited for; with a policy other
+ * than MANUAL what is not flushed yet is flushed. map may be NULL.
  *
  * returns  0, or the failure of that flush; the map is closed all the same
  */
@@ -238,6 +238,36 @@ SEGLOG_API int seglog_map_refresh(struct seglog_map *map);
 SEGLOG_API int seglog_map_flush(struct seglog_map *map);
 SEGLOG_API int seglog_map_flush_range(struct seglog_map *map, uint64_t offset, uint64_t len);
 
+/*
+ * The same without waiting: the io engine does it (io_uring, or threads where there is none; the variable
+ * SEGLOG_IO decides otherwise). What was stored in these bytes before this call is durable once
+ * seglog_map_flush_wait() or seglog_map_flush_poll() says so for *ticket.
+ *
+ * A map has one flush at a time: those asked for while one is under way are done together by the next,
+ * which begins when somebody polls, waits, or flushes. Closing the map waits for all of them.
+ *
+ * returns  0; *ticket is good until close
+ *          -EPERM, -ERANGE, SEGLOG_EPOISONED, SEGLOG_ETRUNCATED, -EIO, SEGLOG_EFORKED as above
+ *          -EINVAL           len is 0; or SEGLOG_IO names no engine
+ *          -ENOMEM, -EMFILE, -ENOSYS ...  no engine is to be had; nothing was begun
+ * blocks   for a system call that hands the work to the kernel
+ */
+SEGLOG_API int seglog_map_flush_start(struct seglog_map *map, uint64_t offset, uint64_t len,
+                                      uint64_t *ticket);
+
+/*
+ * Is it done? Any number may ask, any number of times, and all get the same answer.
+ *
+ * returns  0                 durable
+ *          -EAGAIN           (poll) under way; -ETIMEDOUT (wait) still after timeout_ns, UINT64_MAX: for
+ *                            ever
+ *          -EINVAL           no such ticket
+ *          SEGLOG_EVOLATILE, -EIO, -ENOSPC, SEGLOG_EPOISONED, SEGLOG_ETRUNCATED, SEGLOG_EFORKED as above
+ * blocks   poll: never on the disk
+ */
+SEGLOG_API int seglog_map_flush_poll(struct seglog_map *map, uint64_t ticket);
+SEGLOG_API int seglog_map_flush_wait(struct seglog_map *map, uint64_t ticket, uint64_t timeout_ns);
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 enum seglog_advice {
@@ -269,7 +299,7 @@ struct seglog_map_stat {
     uint64_t writes; /* by this handle: writes and edits */
     uint64_t written_bytes;
     uint64_t pending_bytes; /* written and not flushed by this handle */
-    uint64_t flushes;       /* each one msync(MS_SYNC) */
+    uint64_t flushes;       /* each one a sync */
     uint32_t huge;          /* enum seglog_huge_outcome */
     uint32_t is_volatile;   /* 1: a flush says SEGLOG_EVOLATILE */
 };

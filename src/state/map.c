@@ -75,6 +75,7 @@ static int find_range(int fd, const struct seglog_map_options *o, struct region_
 
 static void map_free(struct seglog_map *map)
 {
+    map_turn_free(map);
     file_close(map->fd);
     fork_guard_free(map->guard);
     free(map);

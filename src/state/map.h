@@ -3,6 +3,7 @@
  *
  *   map.c        making and ending, bytes, size
  *   map_flush.c  durability: policies, the flushing thread, failure that stays
+ *   map_turn.c   one flush at a time; flushes that are not waited for
  *   map_tune.c   memory, locks, facts, files as a whole
  */
 #ifndef STATE_MAP_H
@@ -10,8 +11,32 @@
 
 #include <seglog/map.h>
 
+#include "io/io.h"
 #include "state/lock.h"
 #include "sys/region.h"
+
+/* A flush that nobody waits for. */
+struct map_flight {
+    struct io_engine *engine;
+    struct io_chain chain;
+    struct io_op op;
+};
+
+/* Who flushes now. */
+enum map_turn_holder { TURN_FREE = 0, TURN_CALLER, TURN_ENGINE };
+
+/* Under the lock of the flush. */
+struct map_turn {
+    enum map_turn_holder holder;
+    bool is_driven;            /* a thread is in the engine for it */
+    unsigned queue;            /* callers that want the turn */
+    pthread_cond_t over;       /* any of this has changed */
+    struct map_flight *flight; /* NULL until somebody does not want to wait */
+    uint64_t asked, begun, done;
+    uint64_t from, to; /* what was asked for and not begun; to 0: nothing */
+    uint64_t bad_from; /* the first ticket that failed; 0: none */
+    uint64_t bad_to;   /* the last of that turn; later ones are poisoned */
+};
 
 /* All but `policy` and `amount` under the lock. */
 struct map_flush {
@@ -27,6 +52,7 @@ struct map_flush {
     _Atomic int failed; /* the first failure, for good */
     bool has_thread, stopping;
     pthread_t thread;
+    struct map_turn turn;
 };
 
 struct seglog_map {
@@ -67,6 +93,14 @@ int map_flush_init(struct map_flush *flush, uint32_t policy, uint64_t amount);
 int map_flush_end(struct seglog_map *map);
 /* These bytes were stored: do what the policy asks for. */
 int map_written(struct seglog_map *map, uint64_t offset, uint64_t len);
+
+/* Under the lock, which is given up meanwhile: wait for the turn; give it back, with what came of a sync
+ * if there was one. */
+void map_turn_take(struct seglog_map *map);
+void map_turn_give(struct seglog_map *map, bool synced, int rc);
+/* Wait for all that was asked for. Gives the failure of it, or 0. */
+int map_turn_end(struct seglog_map *map);
+void map_turn_free(struct seglog_map *map);
 
 /* What the map is made of is advised, fetched. */
 int map_prefetch(struct seglog_map *map, uint32_t strategy, uint64_t bytes);

@@ -29,43 +29,41 @@ int map_flush_init(struct map_flush *flush, uint32_t policy, uint64_t amount)
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&flush->lock, NULL);
     rc = -pthread_cond_init(&flush->changed, &attr);
+    if (rc == 0)
+        rc = -pthread_cond_init(&flush->turn.over, &attr);
     (void)pthread_condattr_destroy(&attr);
     return rc;
 }
 
-/* Flush a range of the map, give the failure or 0. */
+/* Flush a range of the map, give the failure or 0. Called with the lock, which is given up meanwhile. */
 static int flush_range(struct seglog_map *map, uint64_t offset, uint64_t len)
 {
     struct map_flush *f = &map->flush;
-    int rc = atomic_load(&f->failed) ? SEGLOG_EPOISONED : 0, none = 0;
+    int rc;
 
-    if (rc < 0)
+    map_turn_take(map);
+    if (atomic_load(&f->failed) != 0 || len == 0) {
+        rc = atomic_load(&f->failed) ? SEGLOG_EPOISONED : 0;
+        map_turn_give(map, false, 0);
         return rc;
-    rc = len > 0 ? region_sync(&map->region, map->skip + offset, len) : 0;
-    if (rc == 0 && region_is_hit(&map->region))
-        return map_lost(map);
-    if (rc < 0)
-        (void)atomic_compare_exchange_strong(&f->failed, &none, rc);
-    (void)pthread_mutex_lock(&f->lock);
-    f->flushes++;
+    }
     (void)pthread_mutex_unlock(&f->lock);
-    return rc;
+    rc = region_sync(&map->region, map->skip + offset, len);
+    (void)pthread_mutex_lock(&f->lock);
+    map_turn_give(map, true, rc);
+    return rc == 0 && region_is_hit(&map->region) ? map_lost(map) : rc;
 }
 
-/* Flush what was written. Called with the lock, which is given up meanwhile. */
+/* Flush what was written. The lock as above. */
 static int flush_dirty(struct seglog_map *map)
 {
     struct map_flush *f = &map->flush;
     const uint64_t from = f->dirty_from, to = f->dirty_to;
-    int rc;
 
     f->dirty_to = 0;
     f->pending = 0;
     f->due_ns = 0;
-    (void)pthread_mutex_unlock(&f->lock);
-    rc = to ? flush_range(map, from, to - from) : 0;
-    (void)pthread_mutex_lock(&f->lock);
-    return rc;
+    return to ? flush_range(map, from, to - from) : 0;
 }
 
 /* ---- the thread of EVERY_NS -------------------------------------------------------------------- */
@@ -168,7 +166,9 @@ int seglog_map_flush_range(struct seglog_map *map, uint64_t offset, uint64_t len
         return -EPERM;
     if (!map_at(map, offset, len))
         return -ERANGE;
+    (void)pthread_mutex_lock(&map->flush.lock);
     rc = flush_range(map, offset, len);
+    (void)pthread_mutex_unlock(&map->flush.lock);
     return rc == 0 && map->is_volatile ? SEGLOG_EVOLATILE : rc;
 }
 
@@ -204,11 +204,12 @@ int map_flush_end(struct seglog_map *map)
     (void)pthread_mutex_unlock(&f->lock);
     if (f->has_thread)
         (void)pthread_join(f->thread, NULL);
-    if (f->policy != SEGLOG_FLUSH_MANUAL && map_usable(map) == 0) {
-        (void)pthread_mutex_lock(&f->lock);
+    (void)pthread_mutex_lock(&f->lock);
+    rc = map_turn_end(map);
+    if (rc == 0 && f->policy != SEGLOG_FLUSH_MANUAL && map_usable(map) == 0)
         rc = f->failed ? f->failed : flush_dirty(map);
-        (void)pthread_mutex_unlock(&f->lock);
-    }
+    (void)pthread_mutex_unlock(&f->lock);
+    (void)pthread_cond_destroy(&f->turn.over);
     (void)pthread_cond_destroy(&f->changed);
     (void)pthread_mutex_destroy(&f->lock);
     return rc;
