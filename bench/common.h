@@ -20,7 +20,7 @@
 #include <sys/types.h>
 
 #define BENCH_ROUNDS_MAX 101
-#define BENCH_LINE       _Alignas(128) /* two lines: the prefetcher takes them in pairs */
+#define BENCH_LINE       __attribute__((aligned(128))) /* the prefetcher takes lines in pairs */
 
 /* ---- options ---------------------------------------------------------------------------------- */
 
@@ -44,7 +44,7 @@ bool bench_wants_payload(size_t payload);
 
 /* ---- failing ---------------------------------------------------------------------------------- */
 
-_Noreturn void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void bench_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* Give rc back; a negative one, of a seglog call, ends the program. */
 int bench_ok(int rc, const char *what);
 /* The same for system calls: -1 and errno. */
@@ -187,7 +187,7 @@ static inline const uint8_t *bench_payload(uint64_t i)
 /* Sum of the 64-bit words; a payload's length here is a multiple of 8. */
 static inline uint64_t bench_sum(const void *data, size_t len)
 {
-    const uint64_t *w = data;
+    const uint64_t *w = (const uint64_t *)data;
     uint64_t sum = 0;
 
     for (size_t i = 0; i < len / 8; i++)
