@@ -122,6 +122,36 @@ Test(attach, unknown_options_are_refused)
     tmpdir_remove(dir);
 }
 
+/* A claim names place and generation: the next holder of a place must not pass for the one before. */
+Test(attach, a_place_is_handed_on_with_another_generation)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct seglog_log *log = log_attach(dir);
+    struct place_held first, second;
+    struct live_slot *slot;
+
+    cr_assert_ok(log_place_take(log, SLOT_SHARED, &first));
+    slot = &log->view.live->slots[first.slot];
+    cr_assert_not(log_view_owner_is_dead(&log->view, first.slot, first.gen));
+    second = first;
+    log_place_give(log, &second);
+    cr_assert_ok(log_place_take(log, SLOT_SHARED, &second));
+    cr_assert_eq(second.slot, first.slot);
+    cr_assert_neq(second.gen, first.gen);
+    cr_assert(log_view_owner_is_dead(&log->view, first.slot, first.gen));
+    cr_assert_not(log_view_owner_is_dead(&log->view, second.slot, second.gen));
+    log_place_give(log, &second);
+
+    /* They come round, and never to 0, which no claim has. */
+    atomic_store(&slot->generation, SLOT_GEN_MAX);
+    cr_assert_ok(log_place_take(log, SLOT_SHARED, &second));
+    cr_assert_eq(second.slot, first.slot);
+    cr_assert_eq(second.gen, 1);
+    log_place_give(log, &second);
+    cr_assert_ok(seglog_log_close(log));
+    tmpdir_remove(dir);
+}
+
 Test(attach, a_log_with_appenders_is_not_closed)
 {
     char *dir = log_dir_make(SEGLOG_SYNC_NONE);

@@ -7,12 +7,16 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "log/handle.h"
+#include "support/child.h"
 #include "support/tmpdir.h"
 #include "sys/clock.h"
 
@@ -59,6 +63,19 @@ static struct seglog_reader *waiter_open(const char *dir, uint32_t wait, uint32_
 
     cr_assert_ok(seglog_reader_open(dir, &options, &reader));
     return reader;
+}
+
+struct sleeper {
+    struct seglog_reader *reader;
+    int rc;
+};
+
+static void *wait_long(void *context)
+{
+    struct sleeper *r = context;
+
+    r->rc = seglog_reader_wait(r->reader, UINT64_C(60000000000));
+    return NULL;
 }
 
 static void follow(uint32_t wait, uint32_t flags, unsigned count, uint64_t delay_ns)
@@ -111,6 +128,31 @@ Test(wait, a_timeout_is_kept)
         cr_assert_geq(clock_monotonic_ns() - start, 20000000);
         seglog_reader_close(reader);
     }
+    writer_close(&w);
+}
+
+/* Who sleeps looks up by itself after a time, so that a wake-up left out would only make it late:
+ * asked is whether the append itself has rung. */
+Test(wait, an_append_wakes_who_sleeps)
+{
+    struct writer w;
+    struct sleeper sleeper;
+    struct live_file *live;
+    pthread_t thread;
+    uint32_t rung;
+
+    writer_open(&w);
+    live = w.log->view.live;
+    sleeper.reader = waiter_open(w.dir, SEGLOG_WAIT_SLEEP, 0);
+    cr_assert_eq(pthread_create(&thread, NULL, wait_long, &sleeper), 0);
+    while (atomic_load(&live->waiters) == atomic_load(&live->served))
+        clock_sleep_ns(1000000);
+    rung = atomic_load(&live->wake);
+    cr_assert_ok(seglog_appender_append(w.appender, "a", 1, NULL));
+    cr_assert_neq(atomic_load(&live->wake), rung);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_ok(sleeper.rc);
+    seglog_reader_close(sleeper.reader);
     writer_close(&w);
 }
 
@@ -300,6 +342,7 @@ Test(wait, a_producer_killed_with_a_claim_open_is_passed_in_time)
     struct writer w;
     struct seglog_reader *reader;
     struct seglog_view view;
+    _Atomic int *claimed = child_shared(sizeof(*claimed));
     uint64_t start;
     pid_t pid;
 
@@ -312,15 +355,20 @@ Test(wait, a_producer_killed_with_a_claim_open_is_passed_in_time)
         struct seglog_appender *appender;
         struct seglog_claim claim;
 
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when an assertion below does not hold */
         if (seglog_log_open(w.dir, &options, &log) == 0 &&
             seglog_appender_open(log, NULL, &appender) == 0 &&
-            seglog_appender_claim(appender, 5, &claim) == 0)
+            seglog_appender_claim(appender, 5, &claim) == 0) {
+            atomic_store(claimed, 1);
             for (;;)
                 pause();
+        }
         _exit(1);
     }
     reader = waiter_open(w.dir, SEGLOG_WAIT_SLEEP, 0);
-    clock_sleep_ns(100000000);
+    while (!atomic_load(claimed) && waitpid(pid, NULL, WNOHANG) == 0)
+        clock_sleep_ns(1000000);
+    cr_assert(atomic_load(claimed), "the producer ended");
     cr_assert_ok(seglog_appender_append(w.appender, "behind", 6, NULL));
     cr_assert_status(seglog_reader_wait(reader, 50000000), -ETIMEDOUT);
     cr_assert_eq(kill(pid, SIGKILL), 0);
@@ -334,24 +382,11 @@ Test(wait, a_producer_killed_with_a_claim_open_is_passed_in_time)
     writer_close(&w);
 }
 
-struct replacer {
-    struct seglog_reader *reader;
-    int rc;
-};
-
-static void *wait_long(void *context)
-{
-    struct replacer *r = context;
-
-    r->rc = seglog_reader_wait(r->reader, UINT64_C(60000000000));
-    return NULL;
-}
-
 /* Somebody put another `live` in its place while we slept: whoever attaches now wakes the others. */
 Test(wait, a_sleeper_on_a_live_that_was_replaced_notices)
 {
     struct writer w;
-    struct replacer r;
+    struct sleeper r;
     pthread_t thread;
     const uint64_t start = clock_monotonic_ns();
 
