@@ -144,7 +144,6 @@ static int measure(struct bench_args *args)
 
     if (asprintf(&bench->scratch, "%s/seglog-bench-XXXXXX", args->place) < 0)
         return fail_status(bench->cli, NULL, -ENOMEM);
-    signals_catch();
     if (!mkdtemp(bench->scratch)) {
         rc = -errno;
         free(bench->scratch);
@@ -176,6 +175,7 @@ int cmd_bench(struct cli *cli, int argc, char **argv)
     args.bench.slice_ns = args.time_ns / SLICES;
     if (args.bench.slice_ns < SLICE_MIN_NS)
         args.bench.slice_ns = SLICE_MIN_NS;
+    signals_catch();
     rc = place_check(&args);
     if (rc == 0)
         rc = measure(&args);
