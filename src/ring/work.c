@@ -102,6 +102,35 @@ static int views_make(struct seglog_consumer *c, uint64_t from, uint64_t *to, bo
     return n;
 }
 
+/*
+ * Move *from to the first message that is not done; to `to` if there is none. A consumer marks what
+ * it has from the front, and may die between that and clearing its place. What is done gives way,
+ * and anybody's payload may be there by now: the floor says so (copy.check). What is not done stays.
+ */
+static int skip_done(const struct seglog_consumer *c, uint64_t *from, uint64_t to)
+{
+    while (*from != to) {
+        struct ring_word_facts facts;
+        const int rc = ring_word_decode(word_observe(c->data, c->mask, *from), c->size, &facts);
+        uint64_t floor;
+
+        copy_check();
+        floor = mark_pos(&c->shared->floor);
+        if ((int64_t)(floor - *from) > 0) {
+            if (floor % RING_ALIGN != 0)
+                return SEGLOG_ECORRUPT;
+            *from = (int64_t)(floor - to) >= 0 ? to : floor;
+            continue;
+        }
+        if (rc < 0 || facts.state == RING_EMPTY || facts.span > to - *from)
+            return SEGLOG_ECORRUPT;
+        if (facts.state == RING_DATA)
+            break;
+        *from += facts.span;
+    }
+    return 0;
+}
+
 /* Where the next message is that nobody has; what is none is passed. 0, -EAGAIN, SEGLOG_ECORRUPT */
 static int take_find(struct seglog_consumer *c, bool probe, uint64_t *take)
 {
@@ -203,7 +232,9 @@ static int take_from_place(struct seglog_consumer *c, uint32_t i, struct seglog_
     while (range_is_taken(c->ring, r, take) && range_trim(c, i, take))
         r = range_load(place);
     to = r.to;
-    n = range_is_taken(c->ring, r, take) ? views_make(c, r.from, &to, true, out, max) : 0;
+    n = range_is_taken(c->ring, r, take) ? skip_done(c, &r.from, to) : 0;
+    if (n == 0 && range_is_taken(c->ring, r, take))
+        n = views_make(c, r.from, &to, true, out, max);
     if (n < 0)
         return n;
     if (n > 0) {
