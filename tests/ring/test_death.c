@@ -147,6 +147,71 @@ Test(ring_death, work_of_a_dead_consumer_is_delivered_again_and_says_so)
     ring_at_remove(&r);
 }
 
+struct forgetful {
+    const char *path;
+    unsigned done; /* of the two messages */
+};
+
+/* Takes two, marks some of them done, and gets no further. */
+static int finishes_and_forgets(struct child *parent, void *arg)
+{
+    const struct forgetful *how = arg;
+    struct seglog_view v[2];
+    struct seglog_ring *ring;
+    struct seglog_consumer *c;
+    uint64_t at;
+
+    child_must(seglog_ring_open(how->path, 0, &ring));
+    child_must(seglog_consumer_open(ring, NULL, &c));
+    child_assert(seglog_consumer_batch(c, v, 2) == 2);
+    at = c->from;
+    for (unsigned i = 0; i < how->done; i++) {
+        const uint64_t word = word_observe(c->data, c->mask, at);
+
+        word_done(ring_word_at(c->data, c->mask, at), word ^ (RING_DATA ^ RING_DONE));
+        at += ring_word_span(word);
+    }
+    child_say(parent, 't');
+    return child_hear(parent) < 0;
+}
+
+/* What it had finished is written over by the time that its place is looked at. */
+Test(ring_death, what_a_dead_consumer_had_finished_gave_way)
+{
+    for (unsigned done = 1; done <= 2; done++) {
+        struct forgetful how = {.done = done};
+        struct seglog_view v;
+        struct child child;
+        struct ring_at r;
+
+        ring_at_make(&r, (struct ring_make){.kind = SEGLOG_RING_WORK});
+        cr_assert_ok(seglog_ring_open(r.path, 0, &r.ring));
+        cr_assert_ok(seglog_producer_open(r.ring, NULL, &r.producer));
+        cr_assert_ok(put_text(r.producer, "one"));
+        cr_assert_ok(put_text(r.producer, "two"));
+        how.path = r.path;
+        child_start(&child, finishes_and_forgets, &how);
+        cr_assert_eq(child_hear(&child), 't');
+        child_stop(&child);
+        cr_assert_ok(seglog_consumer_open(r.ring, NULL, &r.consumer));
+        for (unsigned i = 0; i < 1000 && put_text(r.producer, "\377\377\377\377\377\377\377") == 0;
+             i++)
+            expect_text(r.consumer, "\377\377\377\377\377\377\377");
+        child_kill(&child);
+        if (done == 1) {
+            cr_assert_ok(seglog_consumer_wait(r.consumer, SOON_NS));
+            cr_assert_ok(seglog_consumer_next(r.consumer, &v));
+            cr_assert(v.flags == SEGLOG_VIEW_REDELIVERED && memcmp(v.data, "two", 3) == 0);
+            seglog_consumer_release(r.consumer);
+        }
+        while (seglog_consumer_wait(r.consumer, 100000000) == 0) /* as long as the place is there */
+            cr_assert_status(seglog_consumer_next(r.consumer, &v), -EAGAIN);
+        cr_assert_ok(put_text(r.producer, "last"));
+        expect_text(r.consumer, "last");
+        ring_at_remove(&r);
+    }
+}
+
 Test(ring_death, a_dead_consumer_holds_a_broadcast_back_no_longer_and_a_stopped_one_does)
 {
     struct child child;
