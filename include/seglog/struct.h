@@ -172,7 +172,9 @@ struct seglog_struct_options {
  *          SEGLOG_EMISMATCH  it was made with another schema; nothing is converted
  *          SEGLOG_ENOTLOG    no file of a struct; SEGLOG_EVERSION, SEGLOG_EENDIAN, SEGLOG_ECORRUPT
  *          SEGLOG_ETRUNCATED it is shorter than the struct
- *          -ENOENT, -EINVAL, -ENOSPC, SEGLOG_EFS, -EACCES, -EMFILE, -ENOMEM ... as the system says
+ *          -EINVAL           flags; or structs lie in one another more than 16 deep, or their names,
+ *                            put one behind the other, take more than 510 bytes
+ *          -ENOENT, -ENOSPC, SEGLOG_EFS, -EACCES, -EMFILE, -ENOMEM ... as the system says
  * blocks   on the disk
  */
 SEGLOG_API int seglog_struct_open(const char *path, const struct seglog_schema *schema,

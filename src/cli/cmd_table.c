@@ -127,14 +127,16 @@ static const struct argp get_argp = {
            "  seglog table get /var/tmp/ages alice",
 };
 
-static void put_entry_json(struct sink *sink, const struct seglog_table_entry *entry)
+static void put_entry_json(struct sink *sink, const struct seglog_table_entry *entry, bool key_only)
 {
     sink_put_byte(sink, '{');
     text_put_json_bytes(sink, "key", "key_base64", entry->key, entry->key_len);
-    sink_put_byte(sink, ',');
-    value_put_number(sink, "len", entry->len);
-    sink_put_byte(sink, ',');
-    text_put_json_bytes(sink, "text", "base64", entry->value, entry->len);
+    if (!key_only) {
+        sink_put_byte(sink, ',');
+        value_put_number(sink, "len", entry->len);
+        sink_put_byte(sink, ',');
+        text_put_json_bytes(sink, "text", "base64", entry->value, entry->len);
+    }
     sink_put(sink, "}\n", 2);
 }
 
@@ -178,7 +180,7 @@ static int cmd_table_get(struct cli *cli, int argc, char **argv)
     rc = table_load(&run, run.args.words[1], &value, &entry.len);
     entry.value = value;
     if (rc == 0 && run.args.form == VALUE_JSON) {
-        put_entry_json(&run.sink, &entry);
+        put_entry_json(&run.sink, &entry, false);
     } else if (rc == 0) {
         value_put(&run.sink, run.args.form, value, entry.len);
         if (run.args.form != VALUE_RAW)
@@ -386,7 +388,7 @@ static void put_entry(struct table_run *run, const struct seglog_table_entry *en
     struct sink *sink = &run->sink;
 
     if (run->args.form == VALUE_JSON) {
-        put_entry_json(sink, entry);
+        put_entry_json(sink, entry, run->keys_only);
         return;
     }
     value_put(sink, run->args.form, entry->key, entry->key_len);

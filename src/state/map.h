@@ -91,6 +91,13 @@ static inline uint8_t *map_at(struct seglog_map *map, uint64_t offset, uint64_t 
 int map_flush_init(struct map_flush *flush, uint32_t policy, uint64_t amount);
 /* Ends the thread; flushes what the policy has not yet. Gives the failure of that. */
 int map_flush_end(struct seglog_map *map);
+/* What was written is being flushed, all of it: from now on another flush has to be due for it. The lock. */
+static inline void map_flush_taken(struct map_flush *flush)
+{
+    flush->dirty_to = 0;
+    flush->pending = 0;
+    flush->due_ns = 0;
+}
 /* These bytes were stored: do what the policy asks for. */
 int map_written(struct seglog_map *map, uint64_t offset, uint64_t len);
 

@@ -60,9 +60,7 @@ static int flush_dirty(struct seglog_map *map)
     struct map_flush *f = &map->flush;
     const uint64_t from = f->dirty_from, to = f->dirty_to;
 
-    f->dirty_to = 0;
-    f->pending = 0;
-    f->due_ns = 0;
+    map_flush_taken(f);
     return to ? flush_range(map, from, to - from) : 0;
 }
 

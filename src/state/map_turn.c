@@ -197,11 +197,8 @@ int seglog_map_flush_start(struct seglog_map *map, uint64_t offset, uint64_t len
         turn->from = turn->to == 0 || offset < turn->from ? offset : turn->from;
         turn->to = offset + len > turn->to ? offset + len : turn->to;
         *ticket = ++turn->asked;
-        if (f->dirty_to != 0 && offset <= f->dirty_from && offset + len >= f->dirty_to) {
-            f->dirty_to = 0;
-            f->pending = 0;
-            f->due_ns = 0;
-        }
+        if (f->dirty_to != 0 && offset <= f->dirty_from && offset + len >= f->dirty_to)
+            map_flush_taken(f);
         if (turn->holder == TURN_FREE)
             begin(map);
     }

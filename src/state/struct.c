@@ -22,38 +22,45 @@
 
 /* ---- the schema as text ------------------------------------------------------------------------ */
 
-/* "OFFSET SIZE TYPE NAME" for each field, those of inner structs by their full name. */
-static void write_fields(FILE *out, const struct seglog_schema *schema, const char *prefix,
+/* "OFFSET SIZE TYPE NAME" for each field, those of inner structs by their full name. false: structs lie
+ * too deep in one another, or a name gets too long. */
+static bool write_fields(FILE *out, const struct seglog_schema *schema, const char *prefix,
                          uint64_t base, int depth)
 {
     for (uint64_t i = 0; i < schema->count; i++) {
         const struct seglog_field *f = &schema->fields[i];
         char name[512];
+        int n;
 
         (void)fprintf(out, "%llu %llu %s %s%s\n", (unsigned long long)(base + f->offset),
                       (unsigned long long)f->size, f->type, prefix, f->name);
-        (void)snprintf(name, sizeof(name), "%s%s.", prefix, f->name);
-        if (f->inner && depth < DEPTH_MAX)
-            write_fields(out, f->inner(), name, base + f->offset, depth + 1);
+        if (!f->inner)
+            continue;
+        n = snprintf(name, sizeof(name), "%s%s.", prefix, f->name);
+        if (depth == DEPTH_MAX || n < 0 || (size_t)n >= sizeof(name) ||
+            !write_fields(out, f->inner(), name, base + f->offset, depth + 1))
+            return false;
     }
+    return true;
 }
 
 /* *text is the caller's. */
 static int schema_text(const struct seglog_schema *schema, char **text, size_t *len)
 {
     FILE *out = open_memstream(text, len);
+    bool fits;
     int failed;
 
     if (!out)
         return -ENOMEM;
     (void)fprintf(out, "struct %s %llu\n", schema->name, (unsigned long long)schema->size);
-    write_fields(out, schema, "", 0, 0);
+    fits = write_fields(out, schema, "", 0, 0);
     failed = ferror(out);
     if (fclose(out) != 0 || failed) {
         free(*text);
         return -ENOMEM;
     }
-    if (*len <= TEXT_MAX)
+    if (fits && *len <= TEXT_MAX)
         return 0;
     free(*text);
     return -EINVAL;

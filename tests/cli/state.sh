@@ -101,6 +101,8 @@ sort lines >wanted
 same_bytes 'and ls prints them' sorted wanted
 run table ls --keys "$table"
 is 'or the keys alone' "$(sort -u out | wc -l) $(grep -c value out)" '20000 0'
+run table ls --keys "$table" -o json
+is 'in JSON, too' "$(jq -c 'keys' out | sort -u)" '["key"]'
 run_in table put "$table" < <(printf 'a\tb\nc\n')
 status_is 'a line without a TAB is bad data' 65
 err_like 'and is named' 'line 2'

@@ -368,6 +368,37 @@ Test(state_struct, another_schema_is_refused_and_the_difference_named)
     cr_assert_eq(s, NULL);
 }
 
+static const struct seglog_schema *endless(void);
+static char long_name[512];
+static const struct seglog_field nested[] = {
+    {.type = "endless", .name = "s", .size = 8, .inner = endless}};
+static const struct seglog_field named[] = {
+    {.type = "typed", .name = long_name, .size = 16, .inner = seglog_schema_typed}};
+
+static const struct seglog_schema *endless(void)
+{
+    static const struct seglog_schema schema = {
+        .name = "endless", .size = 8, .count = 1, .fields = nested};
+
+    return &schema;
+}
+
+Test(state_struct, a_schema_too_deep_or_with_names_too_long_is_refused)
+{
+    const struct seglog_struct_options o = {.flags = FLAGS};
+    const struct seglog_schema schema = {.name = "long", .size = 16, .count = 1, .fields = named};
+    struct seglog_struct *s = NULL;
+
+    cr_assert_status(seglog_struct_open(files_path("deep"), endless(), &o, &s), -EINVAL);
+    memset(long_name, 'n', 500);
+    cr_assert_ok(seglog_struct_open(files_path("long"), &schema, &o, &s));
+    seglog_struct_close(s);
+    s = NULL;
+    memset(long_name, 'n', 511);
+    cr_assert_status(seglog_struct_open(files_path("longer"), &schema, &o, &s), -EINVAL);
+    cr_assert_eq(s, NULL);
+}
+
 static void expect_open(uint32_t flags, int want)
 {
     const struct seglog_struct_options o = {.flags = flags};
