@@ -100,7 +100,7 @@ SEGLOG_API int seglog_cursor_commit(struct seglog_cursor *cursor, uint64_t next_
 struct seglog_cursor_info {
     char name[SEGLOG_CURSOR_NAME_MAX + 1];
     uint32_t held;        /* 1: a living process holds it */
-    uint32_t pid;         /* who stored last, as it named itself; not 0 */
+    uint32_t pid;         /* who opened it for reading or stored last, as it named itself */
     int32_t status;       /* 0; SEGLOG_ETRIMMED, SEGLOG_EREWOUND, SEGLOG_ECORRUPT: as at open */
     uint64_t seq;         /* the next record to be read */
     uint64_t epoch;       /* in which it stands */

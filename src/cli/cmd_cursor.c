@@ -2,15 +2,14 @@
  * seglog cursor: stored places, and how far behind they are.
  */
 #include "args.h"
+#include "cursors.h"
 #include "fail.h"
-#include "parse.h"
+#include "place.h"
 #include "report.h"
-#include "stamp.h"
 
 #include <seglog/cursor.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,8 +61,8 @@ static const struct argp argp = {
     .doc =
         "Named places that are stored in a log, for readers that go on where they stopped."
         "\v"
-        "Retention keeps what a cursor has still to read. A place is first, last, end, N, -N or "
-        "@TIME.\n"
+        "Retention keeps what a cursor has still to read. A place is first, last, end, N, -N, "
+        "@TIME or cursor:NAME.\n"
         "\n"
         "Exit status: 0 done, 1 no such cursor, or (ls) none at all, 2 usage, 66 no log there, or "
         "no such place, 75 a living process holds it, 77 permission.\n"
@@ -72,56 +71,6 @@ static const struct argp argp = {
         "  seglog cursor ls /var/tmp/events\n"
         "  seglog cursor set /var/tmp/events mailer @-1h",
 };
-
-static const char *state_of(const struct seglog_cursor_info *info)
-{
-    switch (info->status) {
-    case 0:
-        return info->held ? "held" : "free";
-    case SEGLOG_ETRIMMED:
-        return "trimmed";
-    case SEGLOG_EREWOUND:
-        return "rewound";
-    default:
-        return "damaged";
-    }
-}
-
-static json_t *cursor_json(const struct seglog_cursor_info *info)
-{
-    json_t *object = json_object();
-
-    report_text(object, "name", info->name);
-    report_text(object, "state", state_of(info));
-    report_number(object, "seq", info->seq);
-    report_number(object, "epoch", info->epoch);
-    report_number(object, "resume_seq", info->resume_seq);
-    report_flag(object, "held", info->held);
-    report_number(object, "pid", info->pid);
-    report_time(object, "stored", info->stored_ns, info->stored_ns != 0);
-    report_number(object, "lag_records", info->lag_records);
-    report_number(object, "lag_bytes", info->lag_bytes);
-    report_number(object, "lag_ns", info->lag_ns);
-    return object;
-}
-
-static void print_head(void)
-{
-    printf("%-20s %-8s %12s %12s %10s %12s  %s\n", "NAME", "STATE", "NEXT", "BEHIND", "BYTES",
-           "AGE (s)", "STORED");
-}
-
-static void print_cursor(const struct seglog_cursor_info *info)
-{
-    char bytes[REPORT_SIZE_LEN];
-    char stored[STAMP_LEN + 1] = "-";
-
-    report_size(info->lag_bytes, bytes);
-    if (info->stored_ns)
-        stamp_format(info->stored_ns, stored);
-    printf("%-20s %-8s %12" PRIu64 " %12" PRIu64 " %10s %12.3f  %s\n", info->name, state_of(info),
-           info->seq, info->lag_records, bytes, (double)info->lag_ns / 1e9, stored);
-}
 
 static int list(const struct cursor_args *args)
 {
@@ -134,12 +83,12 @@ static int list(const struct cursor_args *args)
         return fail_status(args->cli, args->words[1], n);
     array = args->json ? json_array() : NULL;
     if (!args->json && n > 0)
-        print_head();
+        cursors_print_head("", "");
     for (int i = 0; i < n; i++) {
         if (args->json)
-            json_array_append_new(array, cursor_json(&all[i]));
+            json_array_append_new(array, cursors_json(&all[i]));
         else
-            print_cursor(&all[i]);
+            cursors_print(&all[i]);
     }
     if (args->json)
         rc = report_print(args->cli, array);
@@ -165,9 +114,9 @@ static int one(const struct cursor_args *args, int rc, const struct seglog_curso
     if (!info)
         return 0;
     if (args->json)
-        return report_print(args->cli, cursor_json(info));
-    print_head();
-    print_cursor(info);
+        return report_print(args->cli, cursors_json(info));
+    cursors_print_head("", "");
+    cursors_print(info);
     return flush_stdout(args->cli);
 }
 
@@ -175,11 +124,14 @@ static int set(const struct cursor_args *args)
 {
     struct seglog_cursor_info info;
     struct seglog_place place;
-    const char *why = parse_place(args->words[3], stamp_now_ns(), &place);
+    const char *cursor, *why = place_parse(args->words[3], &place, &cursor);
     int rc;
 
     if (why)
         return fail_usage(args->cli, args->words[3], "%s", why);
+    rc = place_of_cursor(args->cli, args->words[1], "PLACE", cursor, &place);
+    if (rc != 0)
+        return rc;
     rc = seglog_cursor_set(args->words[1], args->words[2], &place,
                            args->dry_run ? SEGLOG_CURSOR_DRY_RUN : 0, &info);
     return one(args, rc, args->dry_run || args->json ? &info : NULL);

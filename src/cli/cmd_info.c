@@ -2,6 +2,7 @@
  * seglog info: what is in a log, for people and for scripts.
  */
 #include "args.h"
+#include "cursors.h"
 #include "fail.h"
 #include "level.h"
 #include "report.h"
@@ -13,6 +14,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { KEY_JSON = ARGS_KEY_FIRST };
@@ -21,6 +23,11 @@ struct info_args {
     const struct cli *cli;
     const char *dir;
     bool json;
+};
+
+struct cursors {
+    struct seglog_cursor_info *all;
+    int count; /* negative: why they are not known */
 };
 
 static const struct argp_option options[] = {
@@ -45,7 +52,8 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "DIR",
-    .doc = "Say what is in a log: records, segments, what is durable, who holds it up."
+    .doc = "Say what is in a log: records, segments, what is durable, who holds it up, "
+           "and how far its cursors are behind."
            "\v"
            "Exit status: 0 done, 65 the log's own files are damaged, 66 no log there, "
            "77 permission.\n"
@@ -111,7 +119,19 @@ static json_t *claim_json(const struct seglog_info *info)
     return object;
 }
 
-static json_t *info_json(const struct seglog_info *info)
+static json_t *cursors_array(const struct cursors *cursors)
+{
+    json_t *array;
+
+    if (cursors->count < 0)
+        return json_null();
+    array = json_array();
+    for (int i = 0; i < cursors->count; i++)
+        json_array_append_new(array, cursors_json(&cursors->all[i]));
+    return array;
+}
+
+static json_t *info_json(const struct seglog_info *info, const struct cursors *cursors)
 {
     json_t *object = json_object();
     json_t *segments = json_array();
@@ -146,6 +166,7 @@ static json_t *info_json(const struct seglog_info *info)
     for (size_t i = 0; i < info->segment_count; i++)
         json_array_append_new(segments, segment_json(&info->segments[i]));
     json_object_set_new(object, "segments", segments);
+    json_object_set_new(object, "cursors", cursors_array(cursors));
     return object;
 }
 
@@ -182,7 +203,18 @@ static void print_claim(const struct seglog_info *info)
            info->waiting_pid, info->waiting_dead ? ", which is dead" : "");
 }
 
-static void print_info(const struct cli *cli, const char *dir, const struct seglog_info *info)
+static void print_cursors(const struct cursors *cursors, const char *bold, const char *plain)
+{
+    if (cursors->count <= 0)
+        return;
+    putchar('\n');
+    cursors_print_head(bold, plain);
+    for (int i = 0; i < cursors->count; i++)
+        cursors_print(&cursors->all[i]);
+}
+
+static void print_info(const struct cli *cli, const char *dir, const struct seglog_info *info,
+                       const struct cursors *cursors)
 {
     const bool color = color_on(cli, STDOUT_FILENO);
     const char *bold = color ? "\033[1m" : "";
@@ -221,11 +253,13 @@ static void print_info(const struct cli *cli, const char *dir, const struct segl
     printf("%-13s %s, records up to %" PRIu64 " bytes\n", "segment size", size, info->max_record);
     printf("%-13s %s, epoch %" PRIu64 ", id %s\n", "created", created, info->epoch, uuid);
     print_segments(info, bold, plain);
+    print_cursors(cursors, bold, plain);
 }
 
 int cmd_info(struct cli *cli, int argc, char **argv)
 {
     struct info_args args = {.cli = cli};
+    struct cursors cursors = {0};
     struct seglog_info info;
     int rc = args_parse(cli, &argp, argc, argv, &args);
 
@@ -234,10 +268,14 @@ int cmd_info(struct cli *cli, int argc, char **argv)
     rc = seglog_info_read(args.dir, &info);
     if (rc < 0)
         return fail_status(cli, args.dir, rc);
+    cursors.count = seglog_cursor_list(args.dir, &cursors.all);
+    if (cursors.count < 0)
+        note(cli, "%s: cursors: %s", args.dir, seglog_strerror(cursors.count));
     if (args.json)
-        rc = report_print(cli, info_json(&info));
+        rc = report_print(cli, info_json(&info, &cursors));
     else
-        print_info(cli, args.dir, &info);
+        print_info(cli, args.dir, &info, &cursors);
     seglog_info_free(&info);
+    free(cursors.all);
     return rc ? rc : flush_stdout(cli);
 }

@@ -3,10 +3,9 @@
  */
 #include "args.h"
 #include "fail.h"
-#include "interval.h"
 #include "parse.h"
+#include "place.h"
 #include "report.h"
-#include "stamp.h"
 
 #include <seglog/log.h>
 
@@ -26,6 +25,7 @@ struct trim {
     const struct cli *cli;
     const char *dir;
     struct seglog_place before;
+    const char *before_cursor; /* the cursor whose place it is, or NULL */
     struct seglog_trim_options options;
 };
 
@@ -54,7 +54,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return args_check(cli, "--keep-segments", arg, parse_count(arg, &o->keep_segments));
     case KEY_BEFORE:
         o->flags |= SEGLOG_TRIM_BEFORE;
-        return args_check(cli, "--before", arg, parse_place(arg, stamp_now_ns(), &trim->before));
+        return args_check(cli, "--before", arg,
+                          place_parse(arg, &trim->before, &trim->before_cursor));
     case KEY_DRY_RUN:
         o->flags |= SEGLOG_TRIM_DRY_RUN;
         return 0;
@@ -81,7 +82,8 @@ static const struct argp argp = {
         "\n"
         "Examples:\n"
         "  seglog trim --dry-run --keep-size 10G /var/tmp/events\n"
-        "  seglog trim --before @-7d /var/tmp/events",
+        "  seglog trim --before @-7d /var/tmp/events\n"
+        "  seglog trim --before cursor:mailer /var/tmp/events",
 };
 
 static void say_why(uint32_t why)
@@ -160,7 +162,9 @@ int cmd_trim(struct cli *cli, int argc, char **argv)
 
     if (rc != ARGS_RUN)
         return rc;
-    rc = 0;
+    rc = place_of_cursor(cli, trim.dir, "--before", trim.before_cursor, &trim.before);
+    if (rc != 0)
+        return rc;
     if (trim.options.flags & SEGLOG_TRIM_BEFORE)
         rc = place_number(trim.dir, &trim.before, &trim.options.before_seq);
     if (rc == 0 && (trim.options.flags & SEGLOG_TRIM_DRY_RUN)) {

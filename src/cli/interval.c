@@ -4,7 +4,6 @@
  * The interval is [from, to), with `to` no later than what is published at the start: so `cat` ends,
  * however fast somebody appends meanwhile.
  */
-#include "interval.h"
 #include "scan_state.h"
 
 #include "fail.h"
@@ -134,7 +133,7 @@ static int resolve(struct scan *scan, struct seglog_reader *survey)
     if (rc < 0)
         return rc;
     scan->placed = !ahead;
-    if (ahead && !sel->follow)
+    if (ahead && !sel->follow && !sel->cursor)
         note(scan->cli, "--from %llu: the log has not got there yet",
              (unsigned long long)scan->from_seq);
     include_lost(scan, survey, end_seq);
@@ -200,22 +199,5 @@ int scan_open_last(struct scan *scan, uint64_t count)
         rc = seglog_reader_position(scan->reader, &scan->from_seq, &scan->epoch);
     scan->to_seq = UINT64_MAX;
     scan->left = scan->sel->follow ? UINT64_MAX : count;
-    return rc;
-}
-
-int place_number(const char *dir, const struct seglog_place *place, uint64_t *seq)
-{
-    const struct seglog_reader_options options = {.from = *place};
-    struct seglog_reader *reader;
-    int rc = seglog_reader_open(dir, &options, &reader);
-
-    if (rc == SEGLOG_ETRIMMED) { /* all before it is gone already */
-        *seq = 0;
-        return 0;
-    }
-    if (rc < 0)
-        return rc;
-    rc = seglog_reader_position(reader, seq, NULL);
-    seglog_reader_close(reader);
     return rc;
 }

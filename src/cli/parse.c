@@ -274,8 +274,6 @@ const char *parse_place(const char *text, uint64_t now_ns, struct seglog_place *
     struct seglog_place place = {.kind = SEGLOG_PLACE_SEQ};
     const char *why = NULL;
 
-    if (strncmp(text, "cursor:", 7) == 0)
-        return parse_later;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(text, names[i].name) == 0) {
             *out = (struct seglog_place){.kind = names[i].kind};
@@ -291,7 +289,7 @@ const char *parse_place(const char *text, uint64_t now_ns, struct seglog_place *
         if (place.kind == SEGLOG_PLACE_BACK && place.value == 0)
             place.kind = SEGLOG_PLACE_END;
     } else {
-        why = "a place is first, last, end, N, -N or @TIME";
+        why = "a place is first, last, end, N, -N, @TIME or cursor:NAME";
     }
     if (why)
         return why;

@@ -31,7 +31,7 @@ const char *parse_duration(const char *text, uint64_t *out);
  */
 const char *parse_time(const char *text, uint64_t now_ns, uint64_t *out);
 
-/* A place in a log: `first`, `last`, `end`, `N`, `-N`, `@TIME`. */
+/* A place in a log: `first`, `last`, `end`, `N`, `-N`, `@TIME`. Cursors: place.h. */
 const char *parse_place(const char *text, uint64_t now_ns, struct seglog_place *out);
 
 /* Plain decimal numbers. */

@@ -7,6 +7,8 @@
 #include "scan_state.h"
 #include "signals.h"
 
+#include <seglog/cursor.h>
+
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
@@ -40,7 +42,8 @@ static int scan_wait(struct scan *scan)
     struct pollfd out = {.fd = scan->output.sink.fd};
     int rc;
 
-    if (sink_flush(&scan->output.sink) < 0)
+    scan_cursor_move(scan, true);
+    if (sink_flush(&scan->output.sink) < 0 || scan->stuck)
         return 0; /* scan_done() sees it */
     if (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL))) {
         scan->output.sink.error =
@@ -61,6 +64,8 @@ static void walk_forward(struct scan *scan)
         int n;
 
         seglog_reader_position(scan->reader, &next, NULL);
+        scan->done_seq = next;
+        scan_cursor_move(scan, false);
         if (next >= scan->to_seq)
             return;
         n = seglog_reader_batch(scan->reader, views, BATCH_RECORDS);
@@ -73,8 +78,10 @@ static void walk_forward(struct scan *scan)
         }
         if (n < 0 && scan_trouble(scan, n))
             return;
-        for (int i = 0; i < n && !ended && !scan->output.sink.error; i++)
+        for (int i = 0; i < n && !ended && !scan->output.sink.error; i++) {
             ended = print_view(scan, &views[i]);
+            scan->done_seq = views[i].seq + (!ended || scan->left == 0);
+        }
         seglog_reader_release(scan->reader);
         if (ended)
             return;
@@ -188,11 +195,13 @@ static int scan_begin(struct scan *scan, const struct selection *sel)
 /* Flush, say what is to be said, and work out the exit status. */
 static int scan_end(struct scan *scan)
 {
-    const int error = sink_flush(&scan->output.sink);
     const unsigned long long records = scan->output.records;
     const unsigned long long bytes = scan->output.bytes;
-    int exit_status = scan->exit_status;
+    int error, exit_status;
 
+    scan_cursor_move(scan, true);
+    error = sink_flush(&scan->output.sink);
+    exit_status = scan->exit_status;
     if (error && error != -EPIPE)
         exit_status = fail_text(scan->cli, fail_exit_of(scan->cli, error), "standard output", "%s",
                                 seglog_strerror(error));
@@ -204,7 +213,10 @@ static int scan_end(struct scan *scan)
         detail(scan->cli, "printed %llu records, %llu bytes", records, bytes);
     if (exit_status == 0 && records == 0 && !error && !signals_stopped())
         exit_status = EXIT_NOTHING;
-    seglog_reader_close(scan->reader);
+    if (scan->cursor)
+        seglog_cursor_close(scan->cursor); /* the reader with it */
+    else
+        seglog_reader_close(scan->reader);
     output_close(&scan->output);
     return exit_status;
 }
@@ -262,14 +274,15 @@ int scan_tail(const struct selection *sel)
         output_close(&scan.output);
         return rc;
     }
-    rc = tail_open(&scan);
+    rc = sel->cursor ? scan_cursor_open(&scan, tail_open) : tail_open(&scan);
     if (rc < 0) {
-        scan.exit_status = fail_status(sel->cli, sel->dir, rc);
+        scan.exit_status =
+            sel->cursor ? scan_cursor_fail(&scan, rc) : fail_status(sel->cli, sel->dir, rc);
         return scan_end(&scan);
     }
     if (sel->follow)
         detail(sel->cli, "%s: following from record %llu", sel->dir,
-               (unsigned long long)scan.from_seq);
+               (unsigned long long)(sel->cursor ? scan.done_seq : scan.from_seq));
     if (sel->reverse)
         walk_backward(&scan, true, print_view);
     else

@@ -20,6 +20,9 @@ struct scan {
     uint64_t epoch;       /* in which the reader was placed */
     uint64_t bad_segment; /* where damage was met last, plus one: no place twice */
     uint64_t bad_offset;
+    struct seglog_cursor *cursor; /* the one to move; the reader is its reader. NULL: none */
+    uint64_t done_seq;            /* with a cursor: all below was printed or passed over */
+    int64_t due_ns;               /* with a cursor: when it is moved next, at the latest */
     int exit_status;
     bool from_first; /* the interval starts where the log starts */
     bool at_most;    /* only so many records from its start are wanted */
@@ -41,6 +44,18 @@ int scan_seek_number(struct scan *scan, uint64_t seq);
 
 /* Stand before the first record there is. */
 int scan_seek_first(struct scan *scan);
+
+/* scan_cursor.c */
+
+/* Take the cursor of the selection and stand where it says; one that is not there is made where `place`
+ * puts the walk. */
+int scan_cursor_open(struct scan *scan, int (*place)(struct scan *scan));
+
+/* Say why that failed. returns an exit status */
+int scan_cursor_fail(const struct scan *scan, int status);
+
+/* Hand the output on and move the cursor over it, if there is one: now, or if it is time. */
+void scan_cursor_move(struct scan *scan, bool now);
 
 /* trouble.c */
 

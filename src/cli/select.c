@@ -8,7 +8,7 @@
 
 #include "fail.h"
 #include "parse.h"
-#include "stamp.h"
+#include "place.h"
 
 #include <string.h>
 
@@ -28,7 +28,7 @@ enum {
 
 static const struct argp_option place_options[] = {
     {0, 0, NULL, 0, "Which records:", 1},
-    {"from", KEY_FROM, "PLACE", 0, "Start there: first, last, end, N, -N or @TIME", 1},
+    {"from", KEY_FROM, "PLACE", 0, "Start there: first, last, end, N, -N, @TIME or cursor:NAME", 1},
     {"to", KEY_TO, "PLACE", 0, "End before that place", 1},
     {"reverse", KEY_REVERSE, NULL, 0, "The last one first", 1},
     {"no-verify", KEY_NO_VERIFY, NULL, 0, "Do not check payload checksums", 2},
@@ -93,10 +93,10 @@ static error_t select_parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case KEY_FROM:
         sel->has_from = true;
-        return args_check(cli, "--from", arg, parse_place(arg, stamp_now_ns(), &sel->from));
+        return args_check(cli, "--from", arg, place_parse(arg, &sel->from, &sel->from_cursor));
     case KEY_TO:
         sel->has_to = true;
-        return args_check(cli, "--to", arg, parse_place(arg, stamp_now_ns(), &sel->to));
+        return args_check(cli, "--to", arg, place_parse(arg, &sel->to, &sel->to_cursor));
     case 'n':
         sel->has_count = true;
         return args_check(cli, "-n", arg, parse_count(arg, &sel->count));
@@ -163,7 +163,14 @@ int select_run(struct cli *cli, const struct argp *argp, int argc, char **argv,
     struct selection sel = {.cli = cli};
     int rc = args_parse(cli, argp, argc, argv, &sel);
 
-    if (rc == ARGS_RUN)
+    if (rc != ARGS_RUN) {
+        select_free(&sel);
+        return rc;
+    }
+    rc = place_of_cursor(cli, sel.dir, "--from", sel.from_cursor, &sel.from);
+    if (rc == 0)
+        rc = place_of_cursor(cli, sel.dir, "--to", sel.to_cursor, &sel.to);
+    if (rc == 0)
         rc = scan(&sel);
     select_free(&sel);
     return rc;

@@ -16,6 +16,9 @@ struct selection {
     const char *dir;
     struct seglog_place from; /* zero: the first record */
     struct seglog_place to;   /* with has_to */
+    const char *from_cursor;  /* the cursor whose place it is, or NULL; the same of `to` */
+    const char *to_cursor;
+    const char *cursor; /* `tail`: the one to continue from and move, or NULL */
     bool has_from;
     bool has_to;
     bool has_count;

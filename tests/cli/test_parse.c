@@ -4,6 +4,7 @@
  */
 #include "cli/level.h"
 #include "cli/parse.h"
+#include "cli/place.h"
 
 #include <seglog/log.h>
 
@@ -322,13 +323,18 @@ Test(parse, places_that_are_none_are_refused)
     }
 }
 
-Test(parse, cursors_are_for_later)
+Test(parse, cursors_are_places_by_name)
 {
-    struct seglog_place place;
+    struct seglog_place place = {.kind = 99};
+    const char *name = NULL;
 
-    cr_assert(parse_place("cursor:name", NOW, &place) == parse_later);
-    cr_assert(parse_place("cursor:", NOW, &place) == parse_later);
-    cr_assert(parse_place("cursor", NOW, &place) != parse_later);
+    cr_assert(place_parse("cursor:mailer", &place, &name) == NULL);
+    cr_assert_str_eq(name, "mailer");
+    cr_assert(place.kind == 99);
+    cr_assert(place_parse("42", &place, &name) == NULL);
+    cr_assert(name == NULL && place.kind == SEGLOG_PLACE_SEQ && place.value == 42);
+    cr_assert(place_parse("cursor:", &place, &name) != NULL);
+    cr_assert(place_parse("cursor", &place, &name) != NULL);
 }
 
 Test(parse, tags_are_32_bits)
