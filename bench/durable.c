@@ -29,7 +29,10 @@
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 static const size_t payloads[] = {64, 256, 1024, 4096};
-static const unsigned batches[] = {1, 100, 1000};
+static const struct {
+    unsigned count;
+    const char *section; /* one of all that "batch" asks for */
+} batches[] = {{1, "batch-one"}, {100, "batch-hundred"}, {1000, "batch-thousand"}};
 
 /* ---- the floors ------------------------------------------------------------------------------- */
 
@@ -208,7 +211,7 @@ static double cell_run(const struct durable_contender *c, const struct durable_c
     return (double)(n - 3 * cell->batch) * 1e6 / (double)(now - start);
 }
 
-static void batches_of(const char *section)
+static void batches_run(void)
 {
     static struct bench_series series[16];
     const struct durable_contender *all[16];
@@ -218,15 +221,15 @@ static void batches_of(const char *section)
         all[count++] = &own[i];
     for (const struct durable_contender *engine = bench_engines(); engine->name; engine++)
         all[count++] = engine;
-    bench_table(section,
+    bench_table("batch",
                 "durable records, thousands a second, one commit for each batch; "
                 "%d rounds of %u ms",
                 bench.rounds, (unsigned)(CELL_NS / 1000000));
     for (size_t p = 0; p < COUNT_OF(payloads); p++) {
         for (size_t b = 0; b < COUNT_OF(batches); b++) {
-            const struct durable_cell cell = {.payload = payloads[p], .batch = batches[b]};
+            const struct durable_cell cell = {.payload = payloads[p], .batch = batches[b].count};
 
-            if (!bench_wants_payload(cell.payload))
+            if (!bench_wants_payload(cell.payload) || !bench_wants(batches[b].section))
                 continue;
             memset(series, 0, sizeof(series));
             for (int round = 0; round < bench.rounds; round++)
@@ -333,9 +336,9 @@ static void crowds(const char *section)
 
 int main(int argc, char **argv)
 {
-    bench_start(argc, argv, "batch crowd");
-    if (bench_wants("batch"))
-        batches_of("batch");
+    bench_start(argc, argv, "batch (batch-one batch-hundred batch-thousand) crowd");
+    if (bench_wants("batch-one batch-hundred batch-thousand"))
+        batches_run();
     if (bench_wants("crowd"))
         crowds("crowd");
     return 0;
