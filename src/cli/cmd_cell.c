@@ -11,7 +11,6 @@
 #include <seglog/cell.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -233,13 +232,6 @@ static const struct argp watch_argp = {
            "  seglog cell watch --new -n 1 /dev/shm/config && reload",
 };
 
-static bool output_is_gone(void)
-{
-    struct pollfd out = {.fd = STDOUT_FILENO};
-
-    return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL));
-}
-
 /* 0 or a status */
 static int watch(struct cell_run *run)
 {
@@ -251,7 +243,7 @@ static int watch(struct cell_run *run)
         rc = seglog_cell_wait(run->cell, seen, WAIT_NS);
         if (rc == -ETIMEDOUT || rc == -EINTR) {
             rc = 0;
-            if (output_is_gone())
+            if (sink_is_gone(&run->sink))
                 return 0;
             continue;
         }

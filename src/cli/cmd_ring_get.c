@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <unistd.h>
 
 #define BATCH_RECORDS 256
@@ -111,13 +110,10 @@ static void say_lost(const struct get *get)
 /* Nothing is there now. 0, or a status that ends it. */
 static int get_wait(struct get *get)
 {
-    struct pollfd out = {.fd = STDOUT_FILENO};
     int rc;
 
-    if (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL))) {
-        get->output.sink.error = -EPIPE; /* nobody reads any more */
+    if (sink_is_gone(&get->output.sink))
         return 0;
-    }
     rc = seglog_consumer_wait(get->consumer, WAIT_NS);
     return rc == -ETIMEDOUT || rc == -EINTR ? 0 : rc;
 }

@@ -10,7 +10,6 @@
 #include <seglog/cursor.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <unistd.h>
 
 #define BATCH_RECORDS 256
@@ -39,17 +38,13 @@ static bool print_view(struct scan *scan, const struct seglog_view *view)
 /* The output has caught up: hand it on, then sleep until there is more. */
 static int scan_wait(struct scan *scan)
 {
-    struct pollfd out = {.fd = scan->output.sink.fd};
     int rc;
 
     scan_cursor_move(scan, true);
     if (sink_flush(&scan->output.sink) < 0 || scan->stuck)
         return 0; /* scan_done() sees it */
-    if (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL))) {
-        scan->output.sink.error =
-            -EPIPE; /* nobody reads any more: do not wait for a record first */
-        return 0;
-    }
+    if (sink_is_gone(&scan->output.sink))
+        return 0; /* without waiting for a record first */
     rc = seglog_reader_wait(scan->reader, WAIT_NS);
     return rc == 0 || rc == -ETIMEDOUT ? 0 : scan_trouble(scan, rc);
 }

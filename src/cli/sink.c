@@ -89,3 +89,12 @@ char *sink_room(struct sink *sink, size_t len)
         (void)sink_flush(sink);
     return sink->buf + sink->used;
 }
+
+bool sink_is_gone(struct sink *sink)
+{
+    struct pollfd out = {.fd = sink->fd};
+
+    if (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL)) && !sink->error)
+        sink->error = -EPIPE;
+    return sink->error != 0;
+}

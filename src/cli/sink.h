@@ -4,6 +4,7 @@
 #ifndef CLI_SINK_H
 #define CLI_SINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -23,6 +24,12 @@ void sink_close(struct sink *sink);
 
 /* Write all that is buffered. returns 0 or the sticky error */
 int sink_flush(struct sink *sink);
+
+/*
+ * Does nobody read any more what is written there? Asked while there is nothing to write, which alone
+ * would tell. From then on the error is -EPIPE.
+ */
+bool sink_is_gone(struct sink *sink);
 
 /* The part of sink_put() that leaves the buffer. */
 void sink_put_large(struct sink *sink, const void *data, size_t len);
