@@ -177,6 +177,52 @@ Test(commit, an_open_claim_holds_up_what_comes_after_it)
     tmpdir_remove(dir);
 }
 
+struct waiting_batch {
+    struct seglog_appender *ap;
+    _Atomic bool returned;
+};
+
+static void *batch_that_waits(void *arg)
+{
+    struct waiting_batch *b = arg;
+    const struct seglog_record records[2] = {{.data = "a", .len = 1, .sync = SEGLOG_SYNC_RECORD},
+                                             {.data = "bb", .len = 2}};
+
+    cr_assert_ok(seglog_appender_append_batch(b->ap, records, 2, NULL));
+    b->returned = true;
+    return NULL;
+}
+
+/* A batch moves the checkpoint only from its own beginning: never over somebody's claim. */
+Test(commit, a_batch_behind_an_open_claim_waits_for_it)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct seglog_log *log = log_attach(dir);
+    struct waiting_batch batch = {.ap = log_appender(log, SEGLOG_SHARED)};
+    struct seglog_appender *other = log_appender(log, SEGLOG_SHARED);
+    struct seglog_claim claim;
+    uint64_t next = 0;
+    pthread_t thread;
+
+    log_append(batch.ap, 3);
+    cr_assert_ok(seglog_log_wait_durable(log, 2, FOREVER));
+    cr_assert_ok(seglog_appender_claim(other, 8, &claim));
+    cr_assert_eq(pthread_create(&thread, NULL, batch_that_waits, &batch), 0);
+    while (next < 6) {
+        cr_assert_ok(seglog_log_progress(log, NULL, &next));
+        clock_sleep_ns(1000000);
+    }
+    clock_sleep_ns(20000000); /* published, and walked over to no avail */
+    cr_assert_eq(durable_of(log), 3);
+    cr_assert_not(batch.returned);
+    cr_assert_ok(seglog_appender_abort(other));
+    pthread_join(thread, NULL);
+    cr_assert_eq(durable_of(log), 6);
+    cr_assert_ok(seglog_appender_close(other));
+    log_detach(log, batch.ap);
+    tmpdir_remove(dir);
+}
+
 static int claims_and_waits(struct child *parent, void *arg)
 {
     struct seglog_log *log;
