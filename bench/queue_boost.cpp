@@ -2,7 +2,7 @@
  * Boost's queues (libboost-dev) between processes, for ring.c: lockfree::spsc_queue one at a time and
  * batched, lockfree::queue, interprocess::message_queue.
  */
-#include "queue.h"
+#include "queue_sizes.hpp"
 
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <boost/lockfree/queue.hpp>
@@ -15,34 +15,11 @@
 namespace
 {
 
-template <size_t L> struct message {
-    uint8_t bytes[L];
-};
-
 /* ---- lockfree --------------------------------------------------------------------------------- */
 
 using boost::lockfree::capacity;
 template <size_t L> using one = boost::lockfree::spsc_queue<message<L>, capacity<QUEUE_SLOTS>>;
 template <size_t L> using many = boost::lockfree::queue<message<L>, capacity<QUEUE_SLOTS>>;
-
-/* The sizes that are measured, each a type of its own. */
-template <class F> void by_size(size_t payload, F f)
-{
-    switch (payload) {
-    case 8:
-        f(std::integral_constant<size_t, 8>());
-        break;
-    case 64:
-        f(std::integral_constant<size_t, 64>());
-        break;
-    case 256:
-        f(std::integral_constant<size_t, 256>());
-        break;
-    default:
-        f(std::integral_constant<size_t, 1024>());
-        break;
-    }
-}
 
 /* The memory of the largest, whatever the size. */
 template <template <size_t> class Q> void *make(const queue_run *run)

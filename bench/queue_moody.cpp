@@ -6,7 +6,7 @@
  * lies at the same address in all processes, so it passes messages between processes, too. It keeps the
  * order of each producer and no other.
  */
-#include "queue.h"
+#include "queue_sizes.hpp"
 
 #include <concurrentqueue/concurrentqueue.h>
 
@@ -36,10 +36,6 @@ struct shared_traits : moodycamel::ConcurrentQueueDefaultTraits {
     }
 };
 
-template <size_t L> struct message {
-    uint8_t bytes[L];
-};
-
 template <size_t L> struct bulk {
     using queue_type = moodycamel::ConcurrentQueue<message<L>, shared_traits>;
 
@@ -51,24 +47,6 @@ template <size_t L> struct bulk {
     {
     }
 };
-
-template <class F> void by_size(size_t payload, F f)
-{
-    switch (payload) {
-    case 8:
-        f(std::integral_constant<size_t, 8>());
-        break;
-    case 64:
-        f(std::integral_constant<size_t, 64>());
-        break;
-    case 256:
-        f(std::integral_constant<size_t, 256>());
-        break;
-    default:
-        f(std::integral_constant<size_t, 1024>());
-        break;
-    }
-}
 
 void *make(const queue_run *run)
 {
