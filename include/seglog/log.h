@@ -77,7 +77,7 @@ enum seglog_io {
 /*
  * How to create or open a log. All zero is a good choice.
  *
- * segment_size, sync, sync_interval_ns, mode and keep_* are settings of the log, stored when it is
+ * segment_size, sync, sync_interval_ns, mode, keep_* and archive_* are settings of the log, stored when it is
  * created; seglog_log_configure() changes some of them. At
  * open a zero means "as stored" and any other value must equal what is stored (else
  * SEGLOG_EMISMATCH). The rest belongs to the handle.
@@ -100,6 +100,14 @@ struct seglog_log_options {
     uint64_t keep_size;     /* bytes: the segment files take more than this */
     uint64_t keep_age_ns;   /* they were sealed longer ago than this */
     uint64_t keep_segments; /* there are more than this */
+
+    /* Archiving (see seglog/archive.h), carried out by a thread of its own, which gives way to others,
+     * after seals and as segments come of age; with SEGLOG_LOG_NO_HELPER by seglog_log_tend(). A damaged
+     * segment stays as it is. Settings of the log. */
+    uint64_t
+        archive_after_ns; /* segments that were sealed at least so long ago; 1: at once; 0: none */
+    uint32_t archive_level; /* 1 to SEGLOG_ARCHIVE_LEVEL_MAX; 0: SEGLOG_ARCHIVE_LEVEL_DEFAULT */
+    uint32_t reserved;      /* zero */
 
     uint64_t first_seq; /* seglog_log_create() only: the number of the first record, at most
                            SEGLOG_FIRST_SEQ_MAX; for a log that goes on where another one began */
@@ -180,6 +188,9 @@ struct seglog_log_settings {
     uint64_t keep_size;        /* retention: see struct seglog_log_options */
     uint64_t keep_age_ns;
     uint64_t keep_segments;
+    uint64_t archive_after_ns; /* archiving: see struct seglog_log_options */
+    uint32_t archive_level;
+    uint32_t reserved;
 };
 
 /* Fill *out as the settings were when this handle was opened. returns 0; threads any; blocks never. */
@@ -190,7 +201,7 @@ SEGLOG_API int seglog_log_settings(const struct seglog_log *log, struct seglog_l
 SEGLOG_API int seglog_settings_read(const char *dir, struct seglog_log_settings *out);
 
 /*
- * Store sync, sync_interval_ns and keep_* of *want, durably; its other fields are not looked at. Fill it
+ * Store sync, sync_interval_ns, keep_* and archive_* of *want, durably; its other fields are not looked at. Fill it
  * by seglog_settings_read() first.
  *
  * Retention goes by the new rules from now on, in every process. Handles that are open keep the level

@@ -6,6 +6,7 @@
 #include "level.h"
 #include "parse.h"
 
+#include <seglog/archive.h>
 #include <seglog/log.h>
 
 #include <inttypes.h>
@@ -43,14 +44,16 @@ static const struct argp argp = {
         "keep-size      remove the oldest segments while the files take more than this\n"
         "keep-age       ... that were sealed longer ago than this\n"
         "keep-segments  ... while there are more than this\n"
-        "The last three may be 'off', and are carried out by whoever is attached.\n"
+        "archive-after  compress segments that were sealed at least so long ago (0: at once)\n"
+        "archive-level  how: 1 (fast) to 12 (small)\n"
+        "Rules may be 'off', and are carried out by whoever is attached.\n"
         "\n"
         "Exit status: 0 done, 2 usage, 66 no log there, 69 the file system cannot keep what sync "
         "promises, 77 permission.\n"
         "\n"
         "Examples:\n"
         "  seglog config /var/tmp/events\n"
-        "  seglog config /var/tmp/events keep-size=10G keep-age=7d",
+        "  seglog config /var/tmp/events keep-size=10G keep-age=7d archive-after=1h",
 };
 
 static const char *off_or(const char *text, const char *(*parse_value)(const char *, uint64_t *),
@@ -82,8 +85,12 @@ static const char *change(const char *text, struct seglog_log_settings *s)
         return off_or(value, parse_duration, &s->keep_age_ns);
     if (IS("keep-segments"))
         return off_or(value, parse_count, &s->keep_segments);
+    if (IS("archive-after"))
+        return off_or(value, parse_archive_after, &s->archive_after_ns);
+    if (IS("archive-level"))
+        return parse_archive_level(value, &s->archive_level);
 #undef IS
-    return "the keys are sync, keep-size, keep-age and keep-segments";
+    return "the keys are sync, keep-size, keep-age, keep-segments, archive-after and archive-level";
 }
 
 static void show(const char *key, uint64_t value, const char *unit)
@@ -103,6 +110,8 @@ static int show_all(const struct cli *cli, const struct seglog_log_settings *s)
     show("keep-size", s->keep_size, "");
     show("keep-age", s->keep_age_ns, "ns");
     show("keep-segments", s->keep_segments, "");
+    show("archive-after", s->archive_after_ns, "ns");
+    show("archive-level", s->archive_level ? s->archive_level : SEGLOG_ARCHIVE_LEVEL_DEFAULT, "");
     return flush_stdout(cli);
 }
 

@@ -17,7 +17,9 @@ enum {
     KEY_FORCE,
     KEY_KEEP_SIZE,
     KEY_KEEP_AGE,
-    KEY_KEEP_SEGMENTS
+    KEY_KEEP_SEGMENTS,
+    KEY_ARCHIVE_AFTER,
+    KEY_ARCHIVE_LEVEL
 };
 
 struct create {
@@ -40,6 +42,9 @@ static const struct argp_option options[] = {
      "Remove the oldest segments while the files take more than this", 1},
     {"keep-age", KEY_KEEP_AGE, "DURATION", 0, "... that were sealed longer ago than this", 1},
     {"keep-segments", KEY_KEEP_SEGMENTS, "N", 0, "... while there are more than this", 1},
+    {"archive-after", KEY_ARCHIVE_AFTER, "DURATION", 0,
+     "Compress segments that were sealed at least so long ago (0: at once)", 1},
+    {"archive-level", KEY_ARCHIVE_LEVEL, "N", 0, "How: 1 (fast) to 12 (small). (1)", 1},
     {"force", KEY_FORCE, NULL, 0, "Accept a network file system", 1},
     {0},
 };
@@ -63,6 +68,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return args_check(cli, "--keep-age", arg, parse_duration(arg, &log->keep_age_ns));
     case KEY_KEEP_SEGMENTS:
         return args_check(cli, "--keep-segments", arg, parse_count(arg, &log->keep_segments));
+    case KEY_ARCHIVE_AFTER:
+        return args_check(cli, "--archive-after", arg,
+                          parse_archive_after(arg, &log->archive_after_ns));
+    case KEY_ARCHIVE_LEVEL:
+        return args_check(cli, "--archive-level", arg,
+                          parse_archive_level(arg, &log->archive_level));
     case KEY_FORCE:
         log->flags |= SEGLOG_LOG_FORCE_FS;
         return 0;
@@ -86,7 +97,8 @@ static const struct argp argp = {
            "Examples:\n"
            "  seglog create /var/tmp/events\n"
            "  seglog create /var/tmp/frames --segment-size 1G --sync none\n"
-           "  seglog create /var/tmp/orders --sync record",
+           "  seglog create /var/tmp/orders --sync record\n"
+           "  seglog create /var/tmp/kernel --archive-after 1h --keep-size 10G",
 };
 
 int cmd_create(struct cli *cli, int argc, char **argv)

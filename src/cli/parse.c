@@ -6,6 +6,7 @@
  */
 #include "parse.h"
 
+#include <seglog/archive.h>
 #include <seglog/log.h>
 
 #include <stdbool.h>
@@ -153,6 +154,28 @@ const char *parse_duration(const char *text, uint64_t *out)
     if (*text || whole || billionths)
         return "a duration is a number and ns, us, ms, s, m, h or d, such as 250ms";
     *out = 0;
+    return NULL;
+}
+
+const char *parse_archive_after(const char *text, uint64_t *out)
+{
+    const char *why = parse_duration(text, out);
+
+    if (!why && *out == 0)
+        *out = 1; /* 0 in the settings is never */
+    return why;
+}
+
+const char *parse_archive_level(const char *text, uint32_t *out)
+{
+    uint64_t level;
+    const char *why = parse_count(text, &level);
+
+    if (why)
+        return why;
+    if (level < 1 || level > SEGLOG_ARCHIVE_LEVEL_MAX)
+        return "a level is from 1 (fast) to 12 (small)";
+    *out = (uint32_t)level;
     return NULL;
 }
 

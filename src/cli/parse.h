@@ -34,6 +34,12 @@ const char *parse_time(const char *text, uint64_t now_ns, uint64_t *out);
 /* A place in a log: `first`, `last`, `end`, `N`, `-N`, `@TIME`. Cursors: place.h. */
 const char *parse_place(const char *text, uint64_t now_ns, struct seglog_place *out);
 
+/* How old a segment must be to be archived: a duration, of which 0 means at once, that is 1. */
+const char *parse_archive_after(const char *text, uint64_t *out);
+
+/* A level of LZ4: 1 to 12. */
+const char *parse_archive_level(const char *text, uint32_t *out);
+
 /* Plain decimal numbers. */
 const char *parse_count(const char *text, uint64_t *out);
 const char *parse_tag(const char *text, uint32_t *out);

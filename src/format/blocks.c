@@ -107,6 +107,8 @@ void settings_encode(struct settings_page *page, const struct settings_facts *fa
     le64_put(&page->keep_size, facts->keep_size);
     le64_put(&page->keep_age_ns, facts->keep_age_ns);
     le64_put(&page->keep_segments, facts->keep_segments);
+    le64_put(&page->archive_after_ns, facts->archive_after_ns);
+    le32_put(&page->archive_level, facts->archive_level);
     le32_put(&page->crc, CRC_SPAN(page, offsetof(struct settings_page, crc)));
 }
 
@@ -124,6 +126,8 @@ int settings_decode(const struct settings_page *page, struct settings_facts *out
         .keep_size = le64_get(&page->keep_size),
         .keep_age_ns = le64_get(&page->keep_age_ns),
         .keep_segments = le64_get(&page->keep_segments),
+        .archive_after_ns = le64_get(&page->archive_after_ns),
+        .archive_level = le32_get(&page->archive_level),
         .read_only = le64_get(&page->head.ro_compat) != 0,
     };
 

@@ -19,7 +19,9 @@ struct settings_facts {
     uint64_t keep_size;        /* retention; each 0: no such rule */
     uint64_t keep_age_ns;
     uint64_t keep_segments;
-    bool read_only; /* a ro_compat bit that is unknown here */
+    uint64_t archive_after_ns; /* since the seal; 0: never */
+    uint32_t archive_level;    /* 0: the usual one */
+    bool read_only;            /* a ro_compat bit that is unknown here */
 };
 
 /* Where a segment's parts lie; follows from its size alone. */

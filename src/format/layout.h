@@ -99,7 +99,9 @@ struct settings_page {
     le64 keep_size;        /* retention, each 0: no such rule; bytes of segment files */
     le64 keep_age_ns;      /* since the seal */
     le64 keep_segments;
-    uint8_t zero[3972];
+    le64 archive_after_ns; /* since the seal; 0: segments are not archived by themselves */
+    le32 archive_level;    /* of LZ4; 0 and what is unknown: the usual one */
+    uint8_t zero[3960];
     le32 crc; /* CRC-32C of bytes 0..4091 */
 };
 static_assert(sizeof(struct settings_page) == PAGE_BYTES, "FORMAT: settings");
@@ -111,6 +113,8 @@ static_assert(offsetof(struct settings_page, discipline) == 80, "FORMAT: setting
 static_assert(offsetof(struct settings_page, sync_interval_ns) == 88, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, keep_size) == 96, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, keep_segments) == 112, "FORMAT: settings");
+static_assert(offsetof(struct settings_page, archive_after_ns) == 120, "FORMAT: settings");
+static_assert(offsetof(struct settings_page, archive_level) == 128, "FORMAT: settings");
 static_assert(offsetof(struct settings_page, crc) == 4092, "FORMAT: settings");
 
 /* ---- floor: the file `floor`, two pages written in turn; absent: nothing was ever removed ----- */

@@ -12,6 +12,12 @@
 #include "log/handle.h"
 #include "sys/clock.h"
 
+/* When to look again after a failure: doubled each time. And when something is to come of age. */
+#define RETRY_NS        UINT64_C(1000000000)
+#define RETRY_DOUBLINGS 6u
+#define LOOK_MIN_NS     UINT64_C(1000000)
+#define LOOK_MAX_NS     UINT64_C(3600000000000)
+
 struct archiving {
     const struct log_view *view;
     const struct seglog_archive_options *options;
@@ -21,6 +27,9 @@ struct archiving {
     size_t count;
     uint64_t done; /* bytes */
     uint64_t total;
+    uint64_t from;    /* below this number nothing is left to do */
+    uint64_t settled; /* nor below this one, when all that was chosen is done */
+    uint64_t due_ns;  /* wall clock: when the next one is old enough; 0: none is sealed */
 };
 
 static_assert(SEGLOG_ARCHIVE_LEVEL_DEFAULT == ARCHIVE_LEVEL_DEFAULT, "one default");
@@ -57,17 +66,27 @@ static int choose_from(struct archiving *a, struct segment_list *list, uint64_t 
     uint64_t kept = 0;
     size_t first = list->count;
 
+    a->settled = list->count ? list->numbers[list->count - 1] + 1 : 0;
+    floor = floor > a->from ? floor : a->from;
     for (size_t i = list->count; i-- > 0 && list->numbers[i] >= floor;) {
         uint64_t sealed_ns = 0;
         const int rc = look(a->view, list->numbers[i], &sealed_ns);
 
+        const bool is_spared = rc > 0 && kept++ < a->options->keep;
+
         if (rc < 0)
             return rc;
-        if (rc == 0 || kept++ < a->options->keep || rc == 2)
+        if (rc == 2)
             continue;
-        if (sealed_ns > now || now - sealed_ns < a->options->older_than_ns)
-            continue;
-        list->numbers[--first] = list->numbers[i];
+        if (rc == 1 && !is_spared) {
+            if (sealed_ns <= now && now - sealed_ns >= a->options->older_than_ns) {
+                list->numbers[--first] = list->numbers[i];
+                continue;
+            }
+            if (__builtin_add_overflow(sealed_ns, a->options->older_than_ns, &a->due_ns))
+                a->due_ns = UINT64_MAX;
+        }
+        a->settled = list->numbers[i];
     }
     a->numbers = list->numbers + first;
     a->count = list->count - first;
@@ -154,25 +173,21 @@ static int archive_elected(struct archiving *a)
     return rc;
 }
 
-int log_archive(const struct log_view *view, struct io_engine *io,
-                const struct seglog_archive_options *options, struct seglog_archive_report *report)
+/* With view, options, report and from: choose and do, unless somebody else is at it. */
+static int archive_run(struct archiving *a, struct io_engine *io)
 {
-    struct archiving a = {
-        .view = view,
-        .options = options,
-        .report = report,
-        .order = {.mode = view->settings.mode,
-                  .level = options->level ? (int)options->level : ARCHIVE_LEVEL_DEFAULT,
-                  .io = io,
-                  .tick = tick,
-                  .context = &a},
-    };
+    const struct log_view *view = a->view;
     struct owner elected = OWNER_NONE;
     int rc;
 
-    memcpy(a.order.uuid, view->settings.uuid, sizeof(a.order.uuid));
-    if (options->level > SEGLOG_ARCHIVE_LEVEL_MAX || options->reserved != 0)
-        return -EINVAL;
+    a->order = (struct archive_order){
+        .mode = view->settings.mode,
+        .level = a->options->level ? (int)a->options->level : ARCHIVE_LEVEL_DEFAULT,
+        .io = io,
+        .tick = tick,
+        .context = a,
+    };
+    memcpy(a->order.uuid, view->settings.uuid, sizeof(a->order.uuid));
     rc = log_make_owners(view);
     if (rc == 0)
         rc = owner_open(view->dirfd, NAME_OWNERS, &elected);
@@ -180,11 +195,79 @@ int log_archive(const struct log_view *view, struct io_engine *io,
         rc = owner_lock(&elected, OWNERS_BYTE_ARCHIVE, true);
     if (rc == 0) {
         owner_settle(&elected);
-        rc = archive_elected(&a);
+        rc = archive_elected(a);
     } else if (rc == -EAGAIN) {
         rc = -EBUSY;
     }
     owner_close(&elected);
+    return rc;
+}
+
+int log_archive(const struct log_view *view, struct io_engine *io,
+                const struct seglog_archive_options *options, struct seglog_archive_report *report)
+{
+    struct archiving a = {.view = view, .options = options, .report = report};
+
+    if (options->level > SEGLOG_ARCHIVE_LEVEL_MAX || options->reserved != 0)
+        return -EINVAL;
+    return archive_run(&a, io);
+}
+
+/* ---- by itself ------------------------------------------------------------------------------ */
+
+static int is_stopped(void *context, uint64_t done, uint64_t total)
+{
+    struct seglog_log *log = context;
+
+    (void)done;
+    (void)total;
+    return atomic_load_explicit(&log->archive_stops, memory_order_relaxed);
+}
+
+/* How long until the next look; 0: no seal, no look. Wall clocks step, so that far times are looked at
+ * again before. */
+static uint64_t pause_after(struct seglog_log *log, const struct archiving *a, int rc)
+{
+    const uint64_t now = clock_wall_ns();
+    uint64_t pause;
+
+    if (rc < 0 && rc != SEGLOG_ECORRUPT) { /* such as a full disk, or another archiver */
+        const uint32_t doublings = rc == -EBUSY ? 0 : log->archive_failures;
+
+        log->archive_failures += doublings < RETRY_DOUBLINGS && rc != -EBUSY;
+        return RETRY_NS << doublings;
+    }
+    log->archive_failures = 0;
+    if (a->due_ns == 0)
+        return 0;
+    pause = a->due_ns > now ? a->due_ns - now : 0;
+    return pause < LOOK_MIN_NS ? LOOK_MIN_NS : pause > LOOK_MAX_NS ? LOOK_MAX_NS : pause;
+}
+
+int log_archive_auto(struct seglog_log *log)
+{
+    struct seglog_archive_options options = {.on_progress = is_stopped, .context = log};
+    struct seglog_archive_report report = {0};
+    struct archiving a = {.view = &log->view, .options = &options, .report = &report};
+    struct settings_facts stored;
+    uint64_t pause;
+    int rc = log_view_settings(&log->view, &stored);
+
+    if (rc == 0 && stored.archive_after_ns != 0) {
+        options.older_than_ns = stored.archive_after_ns;
+        options.level = stored.archive_level <= SEGLOG_ARCHIVE_LEVEL_MAX ? stored.archive_level : 0;
+        pthread_mutex_lock(&log->lock);
+        a.from = log->archive_settled;
+        pthread_mutex_unlock(&log->lock);
+        rc = archive_run(&a, log->io);
+    }
+    pause = pause_after(log, &a, rc);
+    pthread_mutex_lock(&log->lock);
+    log->archive_after_ns = stored.archive_after_ns;
+    log->archive_due_ns = pause ? clock_monotonic_ns() + pause : 0;
+    if ((rc == 0 || rc == SEGLOG_ECORRUPT) && a.settled > log->archive_settled)
+        log->archive_settled = a.settled; /* a damaged one is not tried again and again */
+    pthread_mutex_unlock(&log->lock);
     return rc;
 }
 

@@ -19,6 +19,8 @@ static void settings_out(const struct settings_facts *s, struct seglog_log_setti
         .keep_size = s->keep_size,
         .keep_age_ns = s->keep_age_ns,
         .keep_segments = s->keep_segments,
+        .archive_after_ns = s->archive_after_ns,
+        .archive_level = s->archive_level,
     };
     memcpy(out->uuid, s->uuid, sizeof(out->uuid));
 }
@@ -51,7 +53,8 @@ static int fill_settings(const void *page, int fd)
 int seglog_log_configure(struct seglog_log *log, const struct seglog_log_settings *want)
 {
     const struct seglog_log_options asked = {.sync = want->sync,
-                                             .sync_interval_ns = want->sync_interval_ns};
+                                             .sync_interval_ns = want->sync_interval_ns,
+                                             .archive_level = want->archive_level};
     struct settings_facts facts;
     struct settings_page page;
     struct owner lock;
@@ -75,6 +78,8 @@ int seglog_log_configure(struct seglog_log *log, const struct seglog_log_setting
         facts.keep_size = want->keep_size;
         facts.keep_age_ns = want->keep_age_ns;
         facts.keep_segments = want->keep_segments;
+        facts.archive_after_ns = want->archive_after_ns;
+        facts.archive_level = want->archive_level;
         settings_encode(&page, &facts);
         /* G1: a temporary file: the settings are as before. */
         rc = file_replace_whole(log->view.dirfd, NAME_SETTINGS, (mode_t)facts.mode, fill_settings,

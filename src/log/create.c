@@ -6,6 +6,8 @@
  * not 0 needs a floor to say so, which must lie there before; such a creation has the directory to
  * itself (flock), or the floor of one could come under the settings of another.
  */
+#include <seglog/archive.h>
+
 #include "log/handle.h"
 
 #include <errno.h>
@@ -40,6 +42,8 @@ int log_check_options(const struct seglog_log_options *o)
         return -EINVAL;
     if (o->mode != 0 && (o->mode & 0600) != 0600)
         return -EINVAL; /* the owner must be able to use it */
+    if (o->archive_level > SEGLOG_ARCHIVE_LEVEL_MAX || o->reserved != 0)
+        return -EINVAL;
     if (o->first_seq > SEGLOG_FIRST_SEQ_MAX)
         return -EINVAL;
     return 0;
@@ -94,6 +98,8 @@ static int create_settings(int dirfd, const struct seglog_log_options *o)
         .keep_size = o->keep_size,
         .keep_age_ns = o->keep_age_ns,
         .keep_segments = o->keep_segments,
+        .archive_after_ns = o->archive_after_ns,
+        .archive_level = o->archive_level,
     };
     struct settings_page page;
     int rc;

@@ -104,9 +104,19 @@ struct seglog_log {
     bool seal_blocked;    /* by an open claim: look again soon */
     bool helper_runs;
     bool preparer_runs;
-    bool helper_stops; /* both */
+    bool helper_stops; /* all of them */
     pthread_t helper;
     pthread_t preparer;
+
+    pthread_cond_t archive; /* the archiver has something to do */
+    pthread_t archiver;
+    bool archiver_runs;
+    bool archive_wanted;       /* look whether segments are to be archived */
+    uint64_t archive_after_ns; /* the rule as it was when last looked at; 0: none */
+    uint64_t archive_due_ns;   /* monotonic: when to look again unasked; 0: not */
+    uint64_t archive_settled;  /* below this number nothing is left to do */
+    uint32_t archive_failures; /* in a row */
+    _Atomic bool archive_stops;
 
     pthread_mutex_t seal_lock;  /* one sealer in this process; below is its state */
     _Atomic uint64_t seal_next; /* the first segment not known to be sealed */
@@ -282,6 +292,10 @@ void log_notify(const struct seglog_log *log, uint32_t kind, int status);
 /* As seglog_archive(), for whoever has a view and an engine (NULL: this thread) already. */
 int log_archive(const struct log_view *view, struct io_engine *io,
                 const struct seglog_archive_options *options, struct seglog_archive_report *report);
+
+/* Carry out the log's own rule, as it is stored now, and note when to look again. 0; -EBUSY: somebody
+ * else is at it; -ECANCELED: the handle is being closed ... */
+int log_archive_auto(struct seglog_log *log);
 
 /* ---- drop.c; the rules are in trim.h ------------------------------------------------------------- */
 /* Remove the oldest segment: floor first, durably, then its name; the file may be recycled. -EBUSY: it

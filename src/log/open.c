@@ -206,6 +206,9 @@ static int settings_agree(const struct settings_facts *have, const struct seglog
         (want->keep_age_ns != 0 && want->keep_age_ns != have->keep_age_ns) ||
         (want->keep_segments != 0 && want->keep_segments != have->keep_segments))
         return SEGLOG_EMISMATCH;
+    if ((want->archive_after_ns != 0 && want->archive_after_ns != have->archive_after_ns) ||
+        (want->archive_level != 0 && want->archive_level != have->archive_level))
+        return SEGLOG_EMISMATCH;
     return 0;
 }
 
@@ -248,10 +251,11 @@ static int open_attached(struct seglog_log *log, const struct seglog_log_options
     }
     if (atomic_load_explicit(&log->view.live->attention, memory_order_relaxed) & ATTENTION_POISON)
         return SEGLOG_EPOISONED;
-    /* Segments that filled while nobody sealed, retention, and the deadline's timer want the helper. */
+    /* Segments that filled while nobody sealed, retention, archiving, and the deadline's timer want the
+     * helper. */
     if (log->seal_next < log->active->seg->facts.number || log->evict_after_ns != 0 ||
         log->view.settings.keep_size != 0 || log->view.settings.keep_age_ns != 0 ||
-        log->view.settings.keep_segments != 0)
+        log->view.settings.keep_segments != 0 || log->view.settings.archive_after_ns != 0)
         log_ask(log, 0, true);
     return 0;
 }
@@ -287,6 +291,7 @@ static struct seglog_log *log_new(const struct seglog_log_options *o)
     pthread_cond_init(&log->ready, NULL);
     pthread_cond_init(&log->prepare, NULL);
     pthread_cond_init(&log->work, &attr);
+    pthread_cond_init(&log->archive, &attr);
     pthread_condattr_destroy(&attr);
     return log;
 }
@@ -371,6 +376,7 @@ int seglog_log_close(struct seglog_log *log)
     pthread_cond_destroy(&log->ready);
     pthread_cond_destroy(&log->prepare);
     pthread_cond_destroy(&log->work);
+    pthread_cond_destroy(&log->archive);
     log_free(log);
     return rc;
 }

@@ -2,8 +2,9 @@
  * The work beside appending, and the threads that do it.
  *
  * Each job is a function that anybody may call; the threads only call them when asked: the preparer
- * makes spares and unmaps what was left, the helper does all else. They are two because a seal takes
- * as long as its segment takes to read and to sync, and no preparation may wait for that. They sleep
+ * makes spares and unmaps what was left, the archiver archives, the helper does all else. They are
+ * three because a seal takes as long as its segment takes to read and to sync, and no preparation may
+ * wait for that; and archiving takes longer, and no seal may wait for that. They sleep
  * without a timer unless a claim holds up a seal or a deadline was set, so that an idle log costs
  * nothing. Each is started when there is something to do for the first time.
  */
@@ -13,9 +14,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "sys/clock.h"
+
+#define ARCHIVER_NICE 10
 
 #define BLOCKED_RETRY_NS UINT64_C(25000000)
 
@@ -108,11 +112,29 @@ int seglog_log_tend(struct seglog_log *log)
     first = first ? first : rc;
     rc = log_trim_auto(log);
     first = first || rc == -EBUSY ? first : rc;
+    if (log->flags & SEGLOG_LOG_NO_HELPER) {
+        rc = log_archive_auto(log);
+        first = first || rc == -EBUSY ? first : rc;
+    }
     paced = log_pace_tend(log);
     return first < 0 ? first : paced;
 }
 
 /* ---- the threads ---------------------------------------------------------------------------- */
+
+/* Signals are the caller's business: none may land in our threads. */
+static bool thread_start(pthread_t *thread, void *(*run)(void *), struct seglog_log *log)
+{
+    sigset_t all, before;
+    bool started;
+
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+        return false;
+    started = pthread_create(thread, NULL, run, log) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
 
 static uint64_t helper_pause(const struct seglog_log *log)
 {
@@ -145,6 +167,51 @@ static bool helper_wait(struct seglog_log *log)
     return pthread_cond_timedwait(&log->work, &log->lock, &until) == ETIMEDOUT;
 }
 
+/* Under log->lock: wait until there is something to archive, or to look for. */
+static void archiver_wait(struct seglog_log *log)
+{
+    struct timespec until;
+
+    if (log->archive_due_ns == 0) {
+        pthread_cond_wait(&log->archive, &log->lock);
+        return;
+    }
+    until.tv_sec = (time_t)(log->archive_due_ns / 1000000000u);
+    until.tv_nsec = (long)(log->archive_due_ns % 1000000000u);
+    if (pthread_cond_timedwait(&log->archive, &log->lock, &until) == ETIMEDOUT)
+        log->archive_wanted = true;
+}
+
+static void *archiver_main(void *arg)
+{
+    struct seglog_log *log = arg;
+
+    /* Of this thread alone: whoever has something to append goes first. */
+    (void)setpriority(PRIO_PROCESS, 0, ARCHIVER_NICE);
+    pthread_mutex_lock(&log->lock);
+    while (!log->helper_stops) {
+        if (!log->archive_wanted) {
+            archiver_wait(log);
+            continue;
+        }
+        log->archive_wanted = false;
+        pthread_mutex_unlock(&log->lock);
+        (void)log_archive_auto(log); /* what fails is tried again, and segments stay readable */
+        pthread_mutex_lock(&log->lock);
+    }
+    pthread_mutex_unlock(&log->lock);
+    return NULL;
+}
+
+/* Under log->lock. */
+static void archiver_wake(struct seglog_log *log)
+{
+    log->archive_wanted = true;
+    if (!log->archiver_runs)
+        log->archiver_runs = thread_start(&log->archiver, archiver_main, log);
+    pthread_cond_signal(&log->archive);
+}
+
 static void *helper_main(void *arg)
 {
     struct seglog_log *log = arg;
@@ -167,6 +234,8 @@ static void *helper_main(void *arg)
         if (trim)
             (void)log_trim_auto(log); /* what cannot go now is looked at again */
         pthread_mutex_lock(&log->lock);
+        if (trim && log->archive_after_ns != 0)
+            archiver_wake(log);
     }
     pthread_mutex_unlock(&log->lock);
     return NULL;
@@ -193,20 +262,6 @@ static void *preparer_main(void *arg)
     }
     pthread_mutex_unlock(&log->lock);
     return NULL;
-}
-
-/* Signals are the caller's business: none may land in our threads. */
-static bool thread_start(pthread_t *thread, void *(*run)(void *), struct seglog_log *log)
-{
-    sigset_t all, before;
-    bool started;
-
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
-        return false;
-    started = pthread_create(thread, NULL, run, log) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
 }
 
 void log_ask(struct seglog_log *log, uint64_t number, bool seal)
@@ -244,10 +299,14 @@ void log_helper_stop(struct seglog_log *log)
     log->helper_stops = true;
     pthread_cond_broadcast(&log->work);
     pthread_cond_broadcast(&log->prepare);
+    pthread_cond_broadcast(&log->archive);
+    atomic_store_explicit(&log->archive_stops, true, memory_order_relaxed);
     pthread_mutex_unlock(&log->lock);
     if (log->helper_runs)
         pthread_join(log->helper, NULL);
     if (log->preparer_runs)
         pthread_join(log->preparer, NULL);
-    log->helper_runs = log->preparer_runs = false;
+    if (log->archiver_runs) /* which the helper starts: after it */
+        pthread_join(log->archiver, NULL);
+    log->helper_runs = log->preparer_runs = log->archiver_runs = false;
 }

@@ -234,6 +234,7 @@ int log_trim_auto(struct seglog_log *log)
     /* So that the next look comes in time. */
     pthread_mutex_lock(&log->lock);
     log->keep_age_ns = stored.keep_age_ns;
+    log->archive_after_ns = stored.archive_after_ns;
     pthread_mutex_unlock(&log->lock);
     if (!stored.keep_size && !stored.keep_age_ns && !stored.keep_segments)
         return 0;

@@ -40,6 +40,27 @@ echo one more | "$SEGLOG" append log
 "$SEGLOG" tail -n 1 log | grep -q 'one more'
 fact $? 'appending goes on'
 
+# By itself.
+"$SEGLOG" create ruled --segment-size 64K --archive-after 0 --archive-level 9
+"$SEGLOG" config ruled >out && grep -qx 'archive-after=1ns' out && grep -qx 'archive-level=9' out
+fact $? 'a rule of the log'
+mkfifo feed
+"$SEGLOG" append ruled <feed &
+jobs_started+=($!)
+exec 7>feed
+seq 0 4999 >&7
+until_true test -f ruled/0000000000000000.arc
+fact $? 'is carried out beside appending'
+exec 7>&-
+wait $!
+"$SEGLOG" cat ruled | cmp - <(seq 0 4999)
+fact $? 'and the records are the same'
+"$SEGLOG" config ruled archive-after=off && "$SEGLOG" config ruled | grep -qx 'archive-after=off'
+fact $? 'it can be taken back'
+"$SEGLOG" config ruled archive-level=13 2>err
+[ $? -eq 2 ]
+fact $? 'an unknown level is wrong use'
+
 if command -v lz4 >/dev/null; then
     cp -r log unpacked
     for archive in unpacked/*.arc; do
