@@ -133,6 +133,42 @@ Test(archived_damage, a_rotten_block_gives_the_records_that_are_left)
     one_free(&one);
 }
 
+/* Backward over the same: no record that forward gives is missed, and there is an end. */
+Test(archived_damage, a_rotten_block_is_met_going_backward_too)
+{
+    static const struct seglog_place end = {.kind = SEGLOG_PLACE_END};
+    struct one one = one_make();
+    const size_t at = sizeof(struct archive_header) + LZ4F_HEAD_BYTES + 4 + 3000;
+    struct seglog_reader *reader;
+    uint64_t forward, backward = 0, last = UINT64_MAX;
+    unsigned damages, met = 0;
+    int rc = 0;
+
+    one.bytes[at] ^= 0x55;
+    archived_store(one.path, one.bytes, one.size);
+    forward = archived_read(one.dir, 0, &damages);
+    cr_assert_ok(seglog_reader_open(one.dir, NULL, &reader));
+    cr_assert_ok(seglog_reader_seek(reader, &end));
+    while (rc != -ENODATA && met < 1000) {
+        struct seglog_view view;
+
+        rc = seglog_reader_prev(reader, &view);
+        cr_assert(rc == 0 || rc == -ENODATA || rc == SEGLOG_ECORRUPT, "status %d", rc);
+        met += rc == SEGLOG_ECORRUPT;
+        if (rc != 0)
+            continue;
+        archived_expect(&view);
+        cr_assert_lt(view.seq, last);
+        last = view.seq;
+        backward++;
+    }
+    cr_assert_eq(rc, -ENODATA);
+    cr_assert_gt(met, 0);
+    cr_assert_eq(backward, forward);
+    seglog_reader_close(reader);
+    one_free(&one);
+}
+
 Test(archived_damage, without_the_table_the_blocks_are_found_one_by_one)
 {
     struct one one = one_make();

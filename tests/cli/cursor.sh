@@ -111,6 +111,28 @@ status_is 'and ends in order' 0
 kill -KILL $feeder 2>/dev/null
 ends $feeder 2>/dev/null
 
+# A full disk: what is there can be moved, what is not cannot be made.
+if unshare -rm true 2>/dev/null; then
+    unshare -rm bash -c '
+        mkdir full && mount -t tmpfs -o size=1m none full || exit 99
+        "$1" create full/log --segment-size 64K && seq 0 99 | "$1" append full/log
+        "$1" cursor set full/log c 0
+        head -c 2M /dev/zero >full/rest 2>/dev/null
+        "$1" tail -n 60 --cursor c full/log >out 2>err
+        echo $? >code
+        "$1" cursor show --json full/log c | jq .seq >>code
+        "$1" tail --cursor new full/log >>out 2>new.err
+        echo $? >>code
+        ls full/log | grep -c new >>code
+    ' - "$SEGLOG"
+    last='tail --cursor on a full disk'
+    is 'on a full disk a cursor is moved; none is made, nor anything left of it' \
+        "$(tr '\n' ' ' <code)" '0 60 73 0 '
+    grep -q '^seglog: tail: full/log: No space left' new.err
+    fact $? 'which is said'
+    is 'and nothing was printed that no cursor stands for' "$(cat out)" "$(seq 0 59)"
+fi
+
 # Trimmed under it.
 "$SEGLOG" create t --segment-size 64K && seq 0 9999 | "$SEGLOG" append t
 "$SEGLOG" cursor set t c 10 && "$SEGLOG" cursor set t half 5000
