@@ -8,7 +8,13 @@
  * Changes are visible at once and survive the death of every process. seglog_table_flush() makes them
  * durable: after a power cut a key that was not changed since the last flush that returned 0 has its
  * value; one that was has its new, its old, or no value. What a power cut spoiled is found out by
- * checksums and left out. There is no log of changes yet that would make each one durable by itself.
+ * checksums and left out.
+ *
+ * With a log (`log` in the options) every change is a record of it first, and survives a power cut as
+ * that record does: at SEGLOG_SYNC_RECORD, which a log made here has, a call that returned 0 is durable,
+ * and all who wait at a time share one sync. Readers see a change before it is durable. After a power
+ * cut the table is made anew from the log, change by change, by whoever first opens it for writing; it
+ * then has what a prefix of the changes makes, all of those included whose calls returned 0.
  *
  * Space of values that were replaced or removed is used again for others of its shard. The file never
  * becomes shorter; copying what is in it to a new table packs it.
@@ -35,6 +41,10 @@ struct seglog_table;
 #define SEGLOG_TABLE_CREATE   (1u << 1) /* make it if it is not there; needs WRITE */
 #define SEGLOG_TABLE_NO_GUARD (1u << 2) /* no handler of SIGBUS */
 #define SEGLOG_TABLE_FORCE_FS (1u << 3) /* accept a network or FUSE file system */
+#define SEGLOG_TABLE_REBUILD \
+    (1u                      \
+     << 4) /* with `log`: make the table anew from it, whatever the file is now. Who has the file
+                 before open for reading goes on seeing that */
 
 #define SEGLOG_TABLE_SHARDS_MAX  256u
 #define SEGLOG_TABLE_HANDLES_MAX 256u        /* that write, at once */
@@ -47,15 +57,25 @@ struct seglog_table_options {
     uint64_t schema;    /* what is in it, as the users number it; at open 0: whatever it is */
     uint32_t file_mode; /* CREATE: permission bits; 0: 0640 */
     uint32_t reserved;  /* zero */
+    /* WRITE: directory of the log of its changes, which every handle that writes must give; NULL: it has
+     * none. Where the log is, the table is: its file is made if it is missing. CREATE makes the log, at
+     * SEGLOG_SYNC_RECORD where that can be (tmpfs: SEGLOG_SYNC_SEALED); one that was made before is used
+     * at the level that it has. Nothing else may append to it, and only checkpoints may trim it. */
+    const char *log;
 };
 
 /*
  * Open a table. The first to open it for writing after the machine was started anew checks every entry
- * and takes the good ones over.
+ * and takes the good ones over; or, with a log, makes the table anew from that.
  *
  * returns  0; *out belongs to the caller: seglog_table_close()
  *          -EINVAL           options out of range
- *          SEGLOG_EMISMATCH  another schema
+ *          SEGLOG_EMISMATCH  another schema; or the log is not that of this table, or there is one and
+ *                            none was given, or it has records that are no changes
+ *          SEGLOG_ETRIMMED   the log has not all that is needed any more: somebody else trimmed it
+ *          -ESTALE           for reading only: it has a log, and has not been made anew from it since
+ *                            the machine was started
+ *          -EBUSY            REBUILD, and others write; or a log is held by others, see seglog_log_open()
  *          -EUSERS           so many handles write already
  *          SEGLOG_ENOTLOG    no table; SEGLOG_EVERSION, SEGLOG_EENDIAN, SEGLOG_ECORRUPT
  *          SEGLOG_ETRUNCATED, SEGLOG_EFS, -ENOENT, -ENOSPC, -EACCES, -ENOMEM ... as the system says
@@ -104,10 +124,15 @@ SEGLOG_API int seglog_table_check_view(struct seglog_table *table,
  *
  * returns  0; on failure nothing changed
  *          -EPERM            no WRITE
- *          -EMSGSIZE         key and value are larger than SEGLOG_TABLE_ENTRY_MAX
+ *          -EMSGSIZE         key and value are larger than SEGLOG_TABLE_ENTRY_MAX, or than a record of
+ *                            the log may be
  *          -ENOSPC, -EDQUOT  no room on the disk
+ *          SEGLOG_EPOISONED  with a log: a sync of it failed before
  *          SEGLOG_ECORRUPT, SEGLOG_ETRUNCATED, SEGLOG_EFORKED, -EIO
- * blocks   for the shard's lock; on the file system when it grows
+ *          With a log at SEGLOG_SYNC_RECORD also, the change being made but perhaps not durable: how
+ *          the sync failed, as seglog_log_wait_durable() says. The log is poisoned then.
+ * blocks   for the shard's lock; on the file system when it grows; with a log at SEGLOG_SYNC_RECORD on
+ *          the disk, the lock given back
  */
 SEGLOG_API int seglog_table_put(struct seglog_table *table, const void *key, size_t key_len,
                                 const void *value, size_t len);
@@ -137,11 +162,29 @@ SEGLOG_API int seglog_table_update(struct seglog_table *table, const void *key, 
 /* returns 0, -ENOENT, else as seglog_table_put() */
 SEGLOG_API int seglog_table_remove(struct seglog_table *table, const void *key, size_t key_len);
 
-/* Remove everything, shard by shard. As seglog_table_put() */
+/* Remove everything: shard by shard; with a log, all at once. As seglog_table_put() */
 SEGLOG_API int seglog_table_clear(struct seglog_table *table);
 
-/* Make everything that was changed before durable. Errors as seglog_map_flush(). */
+/* Make everything that was changed before durable. Errors as seglog_map_flush(); with a log, as
+ * seglog_log_sync(). */
 SEGLOG_API int seglog_table_flush(struct seglog_table *table);
+
+/*
+ * Put what is in the table into its log once more, make that durable, and let the log go up to there:
+ * whole segments of it, and none that a cursor has still to read. Others go on reading and changing it;
+ * each shard is locked for as long as its entries are appended. Killed or cut anywhere, the log is good
+ * for the table as it was before.
+ *
+ * report   may be NULL; what seglog_log_trim() says
+ * returns  0
+ *          -EINVAL           it has no log
+ *          SEGLOG_ECORRUPT   entries are damaged, and nothing was trimmed: SEGLOG_TABLE_REBUILD
+ *          as seglog_table_put(), seglog_log_wait_durable(), seglog_log_trim()
+ * blocks   on the disk
+ */
+struct seglog_trim_report;
+SEGLOG_API int seglog_table_checkpoint(struct seglog_table *table,
+                                       struct seglog_trim_report *report);
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
@@ -171,9 +214,12 @@ struct seglog_table_stat {
     uint64_t probes_max; /* longest way from where a key belongs to where it is */
     uint64_t probes_sum; /* of all keys, at least one each */
     uint64_t file_size;
-    uint64_t dropped; /* entries that the check at open found spoiled */
+    uint64_t dropped;  /* entries that the check at open found spoiled */
+    uint64_t replayed; /* records of the log from which it was made at open; 0: it was there */
     uint32_t shards;
     uint32_t is_volatile; /* 1: a flush says SEGLOG_EVOLATILE */
+    uint32_t is_logged;   /* 1: it has a log of its changes */
+    uint32_t reserved;
 };
 
 /* Looks at every slot. returns 0, SEGLOG_ETRUNCATED, SEGLOG_EFORKED, -EIO */

@@ -1,37 +1,20 @@
 /*
- * seglog table: keys and values, printed, put and removed.
+ * seglog table: keys and values, printed, put and removed one by one. cmd_table_whole.c has the commands
+ * for all of them.
  */
+#include "cmd_table.h"
+
 #include "fail.h"
 #include "family.h"
-#include "input.h"
 #include "parse.h"
-#include "report.h"
 #include "signals.h"
 #include "text.h"
-#include "value.h"
-
-#include <seglog/table.h>
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum { KEY_SYNC = ARGS_KEY_FIRST, KEY_NEW, KEY_SHARDS, KEY_ROOM, KEY_JSON, KEY_KEYS };
-
-struct table_run {
-    struct value_args args;
-    struct seglog_table *table;
-    bool sync;
-    bool is_new;
-    bool json;
-    bool keys_only;
-    uint64_t shards;
-    uint64_t room;
-    struct sink sink;
-    struct input input; /* put: lines of standard input */
-};
 
 static const char *check_shards(const char *text, uint64_t *out)
 {
@@ -46,7 +29,7 @@ static const char *check_shards(const char *text, uint64_t *out)
     return NULL;
 }
 
-static error_t parse(int key, char *arg, struct argp_state *state)
+error_t table_parse(int key, char *arg, struct argp_state *state)
 {
     struct table_run *run = state->input;
     const struct cli *cli = run->args.cli;
@@ -67,6 +50,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_KEYS:
         run->keys_only = true;
         return 0;
+    case KEY_LOG:
+        run->log = arg;
+        return 0;
     case KEY_SHARDS:
         return args_check(cli, "--shards", arg, check_shards(arg, &run->shards));
     case KEY_ROOM:
@@ -76,7 +62,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static int table_open(struct table_run *run, uint32_t flags)
+int table_open(struct table_run *run, uint32_t flags)
 {
     const struct seglog_table_options o = {
         .flags = flags | (run->args.force ? SEGLOG_TABLE_FORCE_FS : 0),
@@ -84,18 +70,18 @@ static int table_open(struct table_run *run, uint32_t flags)
         .keys = run->room,
         .schema = run->args.schema,
         .file_mode = run->args.mode,
+        .log = run->log,
     };
 
     return seglog_table_open(run->args.words[0], &o, &run->table);
 }
 
-static int table_fail(const struct table_run *run, int rc)
+int table_fail(const struct table_run *run, int rc)
 {
     return fail_status(run->args.cli, run->args.words[0], rc);
 }
 
-/* Close all; a flush first, if one was asked for and all went well. */
-static int table_end(struct table_run *run, int exit_status)
+int table_end(struct table_run *run, int exit_status)
 {
     if (run->sink.buf) {
         const int rc = value_end(run->args.cli, &run->sink);
@@ -115,7 +101,7 @@ static int table_end(struct table_run *run, int exit_status)
 /* ---- get -------------------------------------------------------------------------------------- */
 
 static const struct argp get_argp = {
-    .parser = parse,
+    .parser = table_parse,
     .children = value_print_children,
     .args_doc = "PATH KEY",
     .doc = "Print the value of a key."
@@ -127,7 +113,7 @@ static const struct argp get_argp = {
            "  seglog table get /var/tmp/ages alice",
 };
 
-static void put_entry_json(struct sink *sink, const struct seglog_table_entry *entry, bool key_only)
+void table_put_json(struct sink *sink, const struct seglog_table_entry *entry, bool key_only)
 {
     sink_put_byte(sink, '{');
     text_put_json_bytes(sink, "key", "key_base64", entry->key, entry->key_len);
@@ -180,7 +166,7 @@ static int cmd_table_get(struct cli *cli, int argc, char **argv)
     rc = table_load(&run, run.args.words[1], &value, &entry.len);
     entry.value = value;
     if (rc == 0 && run.args.form == VALUE_JSON) {
-        put_entry_json(&run.sink, &entry, false);
+        table_put_json(&run.sink, &entry, false);
     } else if (rc == 0) {
         value_put(&run.sink, run.args.form, value, entry.len);
         if (run.args.form != VALUE_RAW)
@@ -196,6 +182,7 @@ static int cmd_table_get(struct cli *cli, int argc, char **argv)
 
 static const struct argp_option put_options[] = {
     {"new", KEY_NEW, NULL, 0, "Only keys that are not there; with KEY, 1 if it is", 1},
+    {"log", KEY_LOG, "DIR", 0, "The log of its changes; a new table gets one there", 1},
     {"sync", KEY_SYNC, NULL, 0, "Make everything in the table durable at the end", 1},
     {"shards", KEY_SHARDS, "N", 0, "Of a new table: parts that are locked one by one (64)", 1},
     {"room", KEY_ROOM, "KEYS", 0, "Of a new table: for so many keys from the start (0)", 1},
@@ -204,19 +191,23 @@ static const struct argp_option put_options[] = {
 
 static const struct argp put_argp = {
     .options = put_options,
-    .parser = parse,
+    .parser = table_parse,
     .children = value_make_children,
     .args_doc = "PATH [KEY [VALUE]]",
     .doc =
         "Set the value of a key, making the table if need be. Without VALUE it is all of standard "
         "input; without KEY, standard input is lines, each a key, a TAB and a value."
         "\v"
+        "With --log each change is a record of that log first; in a log that is made here it is "
+        "durable before the next one. All that changes or lists the table must name it then.\n"
+        "\n"
         "Exit status: 0 done, 1 --new and the key is there, 2 usage or another schema, 65 a line "
         "without a TAB, or too large, 69 --sync where nothing is kept, 73 no room or no such "
         "directory, 74 the disk failed, 77 permission.\n"
         "\n"
         "Examples:\n"
         "  seglog table put /var/tmp/ages alice 42\n"
+        "  seglog table put /var/tmp/sure --log /var/tmp/sure.log alice 42\n"
         "  seglog table ls /var/tmp/ages | seglog table put --sync /var/tmp/packed",
 };
 
@@ -320,13 +311,14 @@ static int cmd_table_put(struct cli *cli, int argc, char **argv)
 /* ---- del -------------------------------------------------------------------------------------- */
 
 static const struct argp_option del_options[] = {
+    {"log", KEY_LOG, "DIR", 0, "The log of its changes, if it has one", 1},
     {"sync", KEY_SYNC, NULL, 0, "Make everything in the table durable at the end", 1},
     {0},
 };
 
 static const struct argp del_argp = {
     .options = del_options,
-    .parser = parse,
+    .parser = table_parse,
     .children = value_children,
     .args_doc = "PATH KEY...",
     .doc = "Remove keys."
@@ -358,145 +350,6 @@ static int cmd_table_del(struct cli *cli, int argc, char **argv)
     return table_end(&run, removed > 0 ? 0 : EXIT_NOTHING);
 }
 
-/* ---- ls --------------------------------------------------------------------------------------- */
-
-static const struct argp_option ls_options[] = {
-    {"keys", KEY_KEYS, NULL, 0, "The keys alone", 1},
-    {0},
-};
-
-static const struct argp ls_argp = {
-    .options = ls_options,
-    .parser = parse,
-    .children = value_print_children,
-    .args_doc = "PATH",
-    .doc =
-        "Print all entries, in no order: a key, a TAB and a value a line (raw: without the line's "
-        "end)."
-        "\v"
-        "The locks of the table are taken, so permission to write is needed.\n"
-        "\n"
-        "Exit status: 0 done, 1 it is empty, 65 damaged, 66 no table there, 77 permission.\n"
-        "\n"
-        "Examples:\n"
-        "  seglog table ls /var/tmp/ages | sort\n"
-        "  seglog table ls /var/tmp/ages -o json | jq -r .key",
-};
-
-static void put_entry(struct table_run *run, const struct seglog_table_entry *entry)
-{
-    struct sink *sink = &run->sink;
-
-    if (run->args.form == VALUE_JSON) {
-        put_entry_json(sink, entry, run->keys_only);
-        return;
-    }
-    value_put(sink, run->args.form, entry->key, entry->key_len);
-    if (!run->keys_only) {
-        sink_put_byte(sink, '\t');
-        value_put(sink, run->args.form, entry->value, entry->len);
-    }
-    if (run->args.form != VALUE_RAW)
-        sink_put_byte(sink, '\n');
-}
-
-static int cmd_table_ls(struct cli *cli, int argc, char **argv)
-{
-    struct table_run run = {.args = {.cli = cli}};
-    struct seglog_table_walk *walk = NULL;
-    struct seglog_table_entry entry;
-    uint64_t count = 0;
-    int rc = value_args_parse(&run.args, &ls_argp, argc, argv, &run, 1, 1);
-
-    if (rc != ARGS_RUN)
-        return table_end(&run, rc);
-    signals_catch();
-    rc = sink_open(&run.sink, STDOUT_FILENO);
-    if (rc == 0)
-        rc = table_open(&run, SEGLOG_TABLE_WRITE);
-    if (rc == 0)
-        rc = seglog_table_walk_open(run.table, &walk);
-    while (rc == 0 && !run.sink.error && !signals_stopped()) {
-        rc = seglog_table_walk_next(walk, &entry);
-        if (rc != 1)
-            break;
-        put_entry(&run, &entry);
-        count++;
-        rc = 0;
-    }
-    seglog_table_walk_close(walk);
-    if (rc < 0)
-        return table_end(&run, table_fail(&run, rc));
-    return table_end(&run, count > 0 ? 0 : EXIT_NOTHING);
-}
-
-/* ---- stat ------------------------------------------------------------------------------------- */
-
-static const struct argp_option stat_options[] = {
-    {"json", KEY_JSON, NULL, 0, "One JSON object", 1},
-    {0},
-};
-
-static const struct argp stat_argp = {
-    .options = stat_options,
-    .parser = parse,
-    .children = value_children,
-    .args_doc = "PATH",
-    .doc = "Say how large a table is and how far its keys are from where they belong."
-           "\v"
-           "Exit status: 0 done, 65 damaged, 66 no table there, 77 permission.\n"
-           "\n"
-           "Examples:\n"
-           "  seglog table stat /var/tmp/ages\n"
-           "  seglog table stat --json /var/tmp/ages | jq .keys",
-};
-
-static void stat_print(const struct seglog_table_stat *stat)
-{
-    char size[REPORT_SIZE_LEN];
-
-    report_size(stat->file_size, size);
-    printf("%-12s %" PRIu64 " in %" PRIu64 " slots of %" PRIu32 " shards\n", "keys", stat->keys,
-           stat->slots, stat->shards);
-    printf("%-12s %.2f on average, %" PRIu64 " at most\n", "probes",
-           stat->keys ? (double)stat->probes_sum / (double)stat->keys : 0.0, stat->probes_max);
-    printf("%-12s %s%s\n", "file", size,
-           stat->is_volatile ? ", and this file system keeps nothing across a power cut" : "");
-}
-
-static json_t *stat_json(const struct seglog_table_stat *stat)
-{
-    json_t *o = json_object();
-
-    report_number(o, "keys", stat->keys);
-    report_number(o, "slots", stat->slots);
-    report_number(o, "shards", stat->shards);
-    report_number(o, "probes_sum", stat->probes_sum);
-    report_number(o, "probes_max", stat->probes_max);
-    report_number(o, "file_size", stat->file_size);
-    report_flag(o, "volatile", stat->is_volatile);
-    return o;
-}
-
-static int cmd_table_stat(struct cli *cli, int argc, char **argv)
-{
-    struct table_run run = {.args = {.cli = cli}};
-    struct seglog_table_stat stat;
-    int rc = value_args_parse(&run.args, &stat_argp, argc, argv, &run, 1, 1);
-
-    if (rc != ARGS_RUN)
-        return table_end(&run, rc);
-    rc = table_open(&run, 0);
-    if (rc == 0)
-        rc = seglog_table_stat(run.table, &stat);
-    if (rc < 0)
-        return table_end(&run, table_fail(&run, rc));
-    if (run.json)
-        return table_end(&run, report_print(cli, stat_json(&stat)));
-    stat_print(&stat);
-    return table_end(&run, flush_stdout(cli));
-}
-
 /* ---- all of them ------------------------------------------------------------------------------ */
 
 static const struct family_command commands[] = {
@@ -505,6 +358,9 @@ static const struct family_command commands[] = {
     {"del", "table del", cmd_table_del, false, "remove keys"},
     {"ls", "table ls", cmd_table_ls, false, "print all keys and values"},
     {"stat", "table stat", cmd_table_stat, false, "how large it is"},
+    {"checkpoint", "table checkpoint", cmd_table_checkpoint, false,
+     "shorten the log of its changes"},
+    {"rebuild", "table rebuild", cmd_table_rebuild, false, "make it anew from that log"},
 };
 
 static const struct family family = {

@@ -18,18 +18,24 @@ void state_header_encode(struct state_header *page, const char *magic,
     le64_put(&page->created_ns, facts->created_ns);
     le32_put(&page->parts, facts->parts);
     le32_put(&page->extent, facts->extent);
+    memcpy(page->log, facts->log, sizeof(page->log));
+    if (facts->is_logged)
+        le64_put(&page->head.incompat, STATE_LOGGED);
     le32_put(&page->crc, CRC_SPAN(page, offsetof(struct state_header, crc)));
 }
 
 int state_header_decode(const struct state_header *page, const char *magic, struct state_facts *out)
 {
     const uint32_t crc = CRC_SPAN(page, offsetof(struct state_header, crc));
+    const bool is_logged = (le64_get(&page->head.incompat) & STATE_LOGGED) != 0;
     struct state_header copy = *page;
     uint32_t mark;
     int rc;
 
     memcpy(&mark, &page->head.endian, sizeof(mark));
     le32_put(&copy.head.endian, mark);
+    if (is_logged && memcmp(magic, MAGIC_TABLE, sizeof(page->head.magic)) == 0)
+        le64_put(&copy.head.incompat, le64_get(&page->head.incompat) & ~STATE_LOGGED);
     rc = head_decode(&copy.head, magic, crc == le32_get(&page->crc), NULL);
     if (rc < 0)
         return rc;
@@ -42,7 +48,9 @@ int state_header_decode(const struct state_header *page, const char *magic, stru
         .created_ns = le64_get(&page->created_ns),
         .parts = le32_get(&page->parts),
         .extent = le32_get(&page->extent),
+        .is_logged = is_logged,
     };
+    memcpy(out->log, page->log, sizeof(out->log));
     memcpy(out->uuid, page->head.uuid, sizeof(out->uuid));
     return out->generation == 0 ? SEGLOG_ECORRUPT : 0;
 }

@@ -29,7 +29,8 @@ struct state_header {
     le64 created_ns;
     le32 parts;  /* cell: slots. table: shards */
     le32 extent; /* struct: bytes of the text that describes it, in the page behind the hot one */
-    uint8_t zero[3996];
+    uint8_t log[16]; /* table with STATE_LOGGED: uuid of the log that has its changes */
+    uint8_t zero[3980];
     le32 crc; /* CRC-32C of bytes 0..4091 */
 };
 static_assert(sizeof(struct state_header) == PAGE_BYTES, "FORMAT: state header");
@@ -39,7 +40,11 @@ static_assert(offsetof(struct state_header, size) == 72, "FORMAT: state header")
 static_assert(offsetof(struct state_header, created_ns) == 80, "FORMAT: state header");
 static_assert(offsetof(struct state_header, parts) == 88, "FORMAT: state header");
 static_assert(offsetof(struct state_header, extent) == 92, "FORMAT: state header");
+static_assert(offsetof(struct state_header, log) == 96, "FORMAT: state header");
 static_assert(offsetof(struct state_header, crc) == 4092, "FORMAT: state header");
+
+/* A bit of incompat: the file is made from a log, and who changes one without the other spoils it. */
+#define STATE_LOGGED UINT64_C(1)
 
 struct state_facts {
     uint8_t uuid[16];
@@ -49,6 +54,8 @@ struct state_facts {
     uint64_t created_ns;
     uint32_t parts;
     uint32_t extent;
+    uint8_t log[16];
+    bool is_logged;
 };
 
 void state_header_encode(struct state_header *page, const char *magic,
@@ -123,8 +130,11 @@ struct table_shard {
     uint64_t spare;               /* the slots before, as `slots`; 0: none */
     uint64_t fresh, fresh_end;    /* room that was never used */
     uint64_t free[TABLE_CLASSES]; /* blocks to be used again; each names the next. 0: none */
-    uint8_t zero1[136];
+    uint64_t
+        intent; /* with a log: 1 + a number below that of a change begun and not yet made here; 0: none */
+    uint8_t zero1[128];
 };
+static_assert(offsetof(struct table_shard, intent) == 376, "FORMAT: table shard");
 static_assert(sizeof(struct table_shard) == 512, "FORMAT: table shard");
 
 struct table_hot {

@@ -6,6 +6,8 @@
  *   table_find.c    looking keys up without a lock
  *   table_change.c  changing a shard under its lock: blocks, slots, growth
  *   table_walk.c    all entries
+ *   table_log.c     the log of changes, if it has one
+ *   table_replay.c  and what becomes of the table by it
  */
 #ifndef STATE_TABLE_H
 #define STATE_TABLE_H
@@ -26,6 +28,9 @@ struct seglog_table {
     int fd;
     bool is_writable;
     bool is_volatile;
+    bool is_synced;        /* what is in the file must be durable in order: there is no log */
+    struct table_log *log; /* NULL: none */
+    uint64_t replayed;
     _Atomic int failed; /* a flush did, for good */
     uint64_t dropped;
     struct owner owner;
@@ -46,10 +51,14 @@ uint8_t *table_at(struct seglog_table *t, uint64_t offset, uint64_t len);
 
 /* Take a place among the writers, and the check upon us if nobody else is there: *alone. */
 int table_attach(struct seglog_table *t, bool *alone);
+/* For somebody who has not attached: nobody writes, and nobody will. -EAGAIN */
+int table_lock_alone(struct owner *owner);
 /* The check is done: let others in. */
 int table_share(struct seglog_table *t);
 /* Lock a shard; 1: its holder had died in the middle of something. Never fails for long. */
 int table_lock(struct seglog_table *t, struct table_shard *shard);
+/* Lock it and make good what a dead holder left: 0, or without the lock why that cannot be done. */
+int table_lock_whole(struct seglog_table *t, struct table_shard *shard);
 void table_unlock(struct table_shard *shard);
 
 /* ---- looking up ------------------------------------------------------------------------------ */
@@ -94,10 +103,16 @@ int table_probe(struct seglog_table *t, const struct table_slots *slots,
 
 /* ---- changing, the shard locked -------------------------------------------------------------- */
 
-/* Put an entry into the shard: `there` is what table_probe() found, NULL for a new key. */
+/* Put an entry into the shard: `there` is what table_probe() found, NULL for a new key. seq gets the
+ * number that the change has in the log, if there is one; NULL: it is made from the log. */
 int table_store(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
-                const struct table_found *there, const void *value, size_t len);
-void table_bury(struct seglog_table *t, struct table_shard *shard, const struct table_found *there);
+                const struct table_found *there, const void *value, size_t len, uint64_t *seq);
+int table_bury(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
+               const struct table_found *there, uint64_t *seq);
+void table_empty(struct seglog_table *t, struct table_shard *shard);
+/* What the shard has for a key: as table_probe() */
+int table_look(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
+               struct table_found *out);
 /* Room in the file, from a page on, zero. 0 and *offset */
 int table_room(struct seglog_table *t, uint64_t size, uint64_t *offset);
 /* New slots for at least `keys` keys, with those entries of the old ones that pass (NULL: all). */
@@ -106,5 +121,39 @@ int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t key
                  table_pass *pass);
 /* Work the counts out from the slots. */
 void table_recount(struct seglog_table *t, struct table_shard *shard);
+
+/* ---- the log of changes ---------------------------------------------------------------------- */
+
+/* Tags of its records. */
+enum table_record {
+    TABLE_PUT = 1,    /* u32 length of the key, key, value */
+    TABLE_REMOVE = 2, /* key */
+    TABLE_CLEAR = 3,
+    TABLE_CHECKPOINT = 4, /* u64: a number from which on the table can be made */
+};
+#define TABLE_NO_SEQ UINT64_MAX
+
+int table_log_open(const char *dir, bool create, bool force_fs, struct table_log **out);
+void table_log_close(struct table_log *log);
+const uint8_t *table_log_uuid(const struct table_log *log);
+const char *table_log_dir(const struct table_log *log);
+/* Number of the next record, claims included. */
+int table_log_end(struct table_log *log, uint64_t *seq);
+
+/* Append a change. Until table_log_done() the shard says that it may be behind the log. */
+int table_log_put(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
+                  const void *value, size_t len, uint64_t *seq);
+int table_log_remove(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
+                     uint64_t *seq);
+int table_log_clear(struct seglog_table *t, uint64_t *seq); /* every shard locked */
+void table_log_done(struct table_shard *shard);
+/* After the locks are given back: wait, if the log is to be waited for. */
+int table_log_settle(struct table_log *log, uint64_t seq);
+int table_log_sync(struct table_log *log);
+
+/* Alone with a table that has nothing in it: make it from the log. */
+int table_replay(struct seglog_table *t);
+/* The shard locked, whose last change may be in the log only. */
+int table_mend(struct seglog_table *t, struct table_shard *shard);
 
 #endif

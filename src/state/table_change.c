@@ -5,6 +5,10 @@
  * move. What is stored before it nobody refers to; what is done after it (giving the old block back,
  * counting) can be lost with the process: a block then stays unused, and the counts are worked out anew
  * by whoever takes the lock over.
+ *
+ * With a log the record of the change comes right before that store, when nothing can fail any more but
+ * the process: so the log has the changes of a shard in their order, and at most the last one is not
+ * made yet. Which shard that may be, it says itself (table_log.c).
  */
 #include "state/table.h"
 
@@ -99,22 +103,29 @@ static int block_take(struct seglog_table *t, struct table_shard *shard, uint32_
     return 0;
 }
 
-static void block_give(struct seglog_table *t, struct table_shard *shard,
-                       const struct table_found *old)
+static void block_return(struct seglog_table *t, struct table_shard *shard, uint64_t offset,
+                         uint32_t c)
 {
-    const uint64_t offset = table_ref_place(old->ref) * 8;
     _Atomic uint64_t *at = (_Atomic uint64_t *)table_at(t, offset, 8);
 
     if (!at)
         return;
-    atomic_store_explicit(at, shard->free[old->size_class], memory_order_relaxed);
-    shard->free[old->size_class] = offset;
+    atomic_store_explicit(at, shard->free[c], memory_order_relaxed);
+    shard->free[c] = offset;
+}
+
+/* The block of an entry that no slot refers to any more. */
+static void block_give(struct seglog_table *t, struct table_shard *shard,
+                       const struct table_found *old)
+{
+    block_return(t, shard, table_ref_place(old->ref) * 8, old->size_class);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
 static int entry_write(struct seglog_table *t, struct table_shard *shard,
-                       const struct table_key *key, const void *value, size_t len, uint64_t *offset)
+                       const struct table_key *key, const void *value, size_t len, uint64_t *offset,
+                       uint32_t *size_class)
 {
     const uint64_t value_at = table_value_offset(key->len);
     struct table_entry head = {.key_len = (uint32_t)key->len, .len = (uint32_t)len};
@@ -122,7 +133,7 @@ static int entry_write(struct seglog_table *t, struct table_shard *shard,
     uint8_t *at;
     int rc;
 
-    head.size_class = class_for(value_at + align_up(len, 8));
+    head.size_class = *size_class = class_for(value_at + align_up(len, 8));
     rc = block_take(t, shard, head.size_class, offset);
     if (rc < 0)
         return rc;
@@ -195,7 +206,7 @@ int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t key
     while ((UINT64_C(1) << bits) < keys * 2)
         bits++;
     /* On the disk the word may still name the slots that are spare now: it is synced first. */
-    if (!t->is_volatile && shard->spare != 0)
+    if (t->is_synced && shard->spare != 0)
         rc = file_datasync(t->fd);
     if (rc == 0)
         rc = slots_make(t, shard, bits, &offset);
@@ -214,7 +225,7 @@ int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t key
         }
     }
     /* And the new slots before the word that leads to them. */
-    if (!t->is_volatile && word != 0)
+    if (t->is_synced && word != 0)
         rc = file_datasync(t->fd);
     if (rc < 0)
         return rc;
@@ -257,10 +268,11 @@ static int slot_find(struct seglog_table *t, struct table_shard *shard, const st
 }
 
 int table_store(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
-                const struct table_found *there, const void *value, size_t len)
+                const struct table_found *there, const void *value, size_t len, uint64_t *seq)
 {
     struct table_slot *slot = there ? there->slot : NULL;
     uint64_t offset, before;
+    uint32_t size_class;
     int rc;
 
     if (key->len > SEGLOG_TABLE_ENTRY_MAX || len > SEGLOG_TABLE_ENTRY_MAX ||
@@ -271,11 +283,18 @@ int table_store(struct seglog_table *t, struct table_shard *shard, const struct 
         if (rc < 0)
             return rc;
     }
-    rc = entry_write(t, shard, key, value, len, &offset);
+    rc = entry_write(t, shard, key, value, len, &offset, &size_class);
     if (rc < 0)
         return rc;
     if (region_is_hit(&t->region))
         return -EIO; /* the caller says why */
+    if (t->log && seq) {
+        rc = table_log_put(t, shard, key, value, len, seq);
+        if (rc < 0) {
+            block_return(t, shard, offset, size_class);
+            return rc;
+        }
+    }
     before = relaxed(&slot->ref);
     if (!there)
         atomic_store_explicit(&slot->hash, key->hash, memory_order_relaxed);
@@ -286,6 +305,8 @@ int table_store(struct seglog_table *t, struct table_shard *shard, const struct 
      * it comes round after 2^24 changes of the slot.
      */
     atomic_store_explicit(&slot->ref, table_ref_next(before, offset / 8), memory_order_release);
+    if (t->log && seq)
+        table_log_done(shard);
     if (there) {
         block_give(t, shard, there);
     } else {
@@ -296,11 +317,59 @@ int table_store(struct seglog_table *t, struct table_shard *shard, const struct 
     return 0;
 }
 
-void table_bury(struct seglog_table *t, struct table_shard *shard, const struct table_found *there)
+/* The store, and what may be lost after it. */
+static void bury(struct seglog_table *t, struct table_shard *shard, const struct table_found *there)
 {
     atomic_store_explicit(&there->slot->ref, table_ref_next(there->ref, 1), memory_order_release);
     block_give(t, shard, there);
     count(&shard->keys, UINT64_MAX); /* one less */
+}
+
+int table_bury(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
+               const struct table_found *there, uint64_t *seq)
+{
+    if (t->log && seq) {
+        const int rc = table_log_remove(t, shard, key, seq);
+
+        if (rc < 0)
+            return rc;
+    }
+    bury(t, shard, there);
+    if (t->log && seq)
+        table_log_done(shard);
+    return 0;
+}
+
+void table_empty(struct seglog_table *t, struct table_shard *shard)
+{
+    struct table_slots slots;
+
+    if (table_slots(t, relaxed(&shard->slots), &slots)) {
+        for (uint64_t i = 0; i <= slots.mask; i++) {
+            struct table_found found;
+            const uint64_t ref = relaxed(&slots.at[i].ref);
+
+            if (!table_ref_is_live(ref))
+                continue;
+            found.slot = &slots.at[i];
+            if (table_follow(t, ref, &found))
+                bury(t, shard, &found);
+            else
+                atomic_store(&slots.at[i].ref, table_ref_next(ref, 1));
+        }
+    }
+    table_recount(t, shard);
+}
+
+int table_look(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
+               struct table_found *out)
+{
+    const uint64_t word = relaxed(&shard->slots);
+    struct table_slots slots;
+
+    if (word == 0)
+        return -ENOENT;
+    return table_slots(t, word, &slots) ? table_probe(t, &slots, key, out, NULL) : SEGLOG_ECORRUPT;
 }
 
 /* ---- what users call ------------------------------------------------------------------------- */
@@ -309,20 +378,17 @@ void table_bury(struct seglog_table *t, struct table_shard *shard, const struct 
 static int enter(struct seglog_table *t, const struct table_key *key, struct table_shard **shard,
                  struct table_found *found)
 {
-    struct table_slots slots;
-    int rc = -ENOENT;
+    int rc;
 
     if (table_is_forked(t))
         return SEGLOG_EFORKED;
     if (!t->is_writable)
         return -EPERM;
     *shard = table_shard_of(t, key->hash);
-    if (table_lock(t, *shard) == 1)
-        table_recount(t, *shard);
-    if (relaxed(&(*shard)->slots) != 0)
-        rc = table_slots(t, relaxed(&(*shard)->slots), &slots)
-                 ? table_probe(t, &slots, key, found, NULL)
-                 : SEGLOG_ECORRUPT;
+    rc = table_lock_whole(t, *shard);
+    if (rc < 0)
+        return table_outcome(t, rc);
+    rc = table_look(t, *shard, key, found);
     if (rc == 0 || rc == -ENOENT)
         rc = table_outcome(t, rc);
     if (rc < 0 && rc != -ENOENT)
@@ -330,29 +396,39 @@ static int enter(struct seglog_table *t, const struct table_key *key, struct tab
     return rc;
 }
 
-static int leave(struct seglog_table *t, struct table_shard *shard, int rc)
+/* seq: of the change that was made, if one was logged. */
+static int leave(struct seglog_table *t, struct table_shard *shard, int rc, uint64_t seq)
 {
     table_unlock(shard);
-    return table_outcome(t, rc);
+    rc = table_outcome(t, rc);
+    if (rc >= 0 && seq != TABLE_NO_SEQ) {
+        const int settled = table_log_settle(t->log, seq);
+
+        rc = settled < 0 ? settled : rc;
+    }
+    return rc;
 }
 
 int seglog_table_put(struct seglog_table *table, const void *key, size_t key_len, const void *value,
                      size_t len)
 {
     const struct table_key k = table_key(table, key, key_len);
+    uint64_t seq = TABLE_NO_SEQ;
     struct table_shard *shard;
     struct table_found found;
     int rc = enter(table, &k, &shard, &found);
 
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    return leave(table, shard, table_store(table, shard, &k, rc == 0 ? &found : NULL, value, len));
+    rc = table_store(table, shard, &k, rc == 0 ? &found : NULL, value, len, &seq);
+    return leave(table, shard, rc, seq);
 }
 
 int seglog_table_add(struct seglog_table *table, const void *key, size_t key_len, const void *value,
                      size_t len)
 {
     const struct table_key k = table_key(table, key, key_len);
+    uint64_t seq = TABLE_NO_SEQ;
     struct table_shard *shard;
     struct table_found found;
     int rc = enter(table, &k, &shard, &found);
@@ -360,16 +436,17 @@ int seglog_table_add(struct seglog_table *table, const void *key, size_t key_len
     if (rc < 0 && rc != -ENOENT)
         return rc;
     if (rc == -ENOENT) {
-        rc = table_store(table, shard, &k, NULL, value, len);
+        rc = table_store(table, shard, &k, NULL, value, len, &seq);
         rc = rc == 0 ? 1 : rc;
     }
-    return leave(table, shard, rc);
+    return leave(table, shard, rc, seq);
 }
 
 int seglog_table_update(struct seglog_table *table, const void *key, size_t key_len,
                         seglog_table_change *change, void *context)
 {
     const struct table_key k = table_key(table, key, key_len);
+    uint64_t seq = TABLE_NO_SEQ;
     const void *value = NULL;
     struct table_shard *shard;
     struct table_found found;
@@ -379,64 +456,78 @@ int seglog_table_update(struct seglog_table *table, const void *key, size_t key_
     if (rc < 0 && rc != -ENOENT)
         return rc;
     if (rc == 0 && table_crc_of(table, &found, k.hash) != found.crc)
-        return leave(table, shard, SEGLOG_ECORRUPT);
+        return leave(table, shard, SEGLOG_ECORRUPT, seq);
     if (rc == 0) {
         value = found.entry + table_value_offset(found.key_len);
         len = (size_t)found.len;
     }
     verdict = change(context, &value, &len);
     if (verdict == SEGLOG_TABLE_SET) {
-        rc = table_store(table, shard, &k, rc == 0 ? &found : NULL, value, len);
+        rc = table_store(table, shard, &k, rc == 0 ? &found : NULL, value, len, &seq);
         verdict = rc < 0 ? rc : verdict;
     } else if (verdict == SEGLOG_TABLE_REMOVE && rc == 0) {
-        table_bury(table, shard, &found);
+        rc = table_bury(table, shard, &k, &found, &seq);
+        verdict = rc < 0 ? rc : verdict;
     } else if (verdict > SEGLOG_TABLE_REMOVE) {
         verdict = -EINVAL;
     }
-    return leave(table, shard, verdict);
+    return leave(table, shard, verdict, seq);
 }
 
 int seglog_table_remove(struct seglog_table *table, const void *key, size_t key_len)
 {
     const struct table_key k = table_key(table, key, key_len);
+    uint64_t seq = TABLE_NO_SEQ;
     struct table_shard *shard;
     struct table_found found;
-    const int rc = enter(table, &k, &shard, &found);
+    int rc = enter(table, &k, &shard, &found);
 
     if (rc == 0)
-        table_bury(table, shard, &found);
+        rc = table_bury(table, shard, &k, &found, &seq);
     else if (rc != -ENOENT)
         return rc;
-    return leave(table, shard, rc);
+    return leave(table, shard, rc, seq);
+}
+
+/* All shards at once, for one record says that all are empty. Nobody else holds more than one. */
+static int clear_logged(struct seglog_table *t)
+{
+    uint64_t seq = TABLE_NO_SEQ;
+    uint32_t locked = 0;
+    int rc = 0;
+
+    while (rc == 0 && locked < t->facts.parts) {
+        rc = table_lock_whole(t, &t->shards[locked]);
+        locked += rc == 0;
+    }
+    if (rc == 0)
+        rc = table_log_clear(t, &seq);
+    for (uint32_t s = 0; s < locked; s++) {
+        if (rc == 0) {
+            table_empty(t, &t->shards[s]);
+            table_log_done(&t->shards[s]);
+        }
+        table_unlock(&t->shards[s]);
+    }
+    return rc == 0 ? table_log_settle(t->log, seq) : rc;
 }
 
 int seglog_table_clear(struct seglog_table *table)
 {
+    int rc = 0;
+
     if (table_is_forked(table))
         return SEGLOG_EFORKED;
     if (!table->is_writable)
         return -EPERM;
-    for (uint32_t s = 0; s < table->facts.parts; s++) {
-        struct table_shard *shard = &table->shards[s];
-        struct table_slots slots;
-
-        (void)table_lock(table, shard);
-        if (table_slots(table, relaxed(&shard->slots), &slots)) {
-            for (uint64_t i = 0; i <= slots.mask; i++) {
-                struct table_found found;
-                const uint64_t ref = relaxed(&slots.at[i].ref);
-
-                if (!table_ref_is_live(ref))
-                    continue;
-                found.slot = &slots.at[i];
-                if (table_follow(table, ref, &found))
-                    table_bury(table, shard, &found);
-                else
-                    atomic_store(&slots.at[i].ref, table_ref_next(ref, 1));
-            }
-        }
-        table_recount(table, shard);
-        table_unlock(shard);
+    if (table->log)
+        return table_outcome(table, clear_logged(table));
+    for (uint32_t s = 0; s < table->facts.parts && rc == 0; s++) {
+        rc = table_lock_whole(table, &table->shards[s]);
+        if (rc < 0)
+            break;
+        table_empty(table, &table->shards[s]);
+        table_unlock(&table->shards[s]);
     }
-    return table_outcome(table, 0);
+    return table_outcome(table, rc);
 }

@@ -56,6 +56,11 @@ int table_attach(struct seglog_table *t, bool *alone)
     return -EUSERS;
 }
 
+int table_lock_alone(struct owner *owner)
+{
+    return owner_lock(owner, BYTE_ATTACH, true);
+}
+
 int table_share(struct seglog_table *t)
 {
     const int rc = owner_lock(&t->owner, BYTE_ATTACH, false);
@@ -97,6 +102,20 @@ int table_lock(struct seglog_table *t, struct table_shard *shard)
             is_dead(t, seen) && atomic_compare_exchange_strong(&shard->lock, &seen, t->me | WAITED))
             return 1;
     }
+}
+
+int table_lock_whole(struct seglog_table *t, struct table_shard *shard)
+{
+    int rc = 0;
+
+    if (table_lock(t, shard) == 1)
+        table_recount(t, shard);
+    /* Whoever finds this mends it, also when the one that took the lock over could not. */
+    if (t->log && shard->intent != 0)
+        rc = table_mend(t, shard);
+    if (rc < 0)
+        table_unlock(shard);
+    return rc;
 }
 
 void table_unlock(struct table_shard *shard)

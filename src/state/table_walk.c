@@ -84,11 +84,11 @@ static int take_shard(struct seglog_table_walk *walk)
     struct seglog_table *t = walk->table;
     struct table_shard *shard = &t->shards[walk->shard];
     struct table_slots slots;
-    int rc = 0;
+    int rc = table_lock_whole(t, shard);
 
     walk->used = walk->at = 0;
-    if (table_lock(t, shard) == 1)
-        table_recount(t, shard);
+    if (rc < 0)
+        return table_outcome(t, rc);
     if (atomic_load(&shard->slots) != 0)
         rc = table_slots(t, atomic_load(&shard->slots), &slots) ? take_slots(walk, &slots)
                                                                 : SEGLOG_ECORRUPT;

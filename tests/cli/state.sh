@@ -121,6 +121,29 @@ done
 wait
 run table stat --json "$table"
 is 'several may put at once' "$(jq .keys out)" 22001
+# ---- a table with a log ------------------------------------------------------------------------------
+sure=$work/sure
+run table put "$sure" --log "$sure.log" alice 42
+status_is 'a table may have a log of its changes' 0
+seq 1 300 | sed 's/.*/key &\tvalue &/' | "$SEGLOG" table put "$sure" --log "$sure.log"
+refused 'which every change must name' 2 table put "$sure" bob 1
+refused 'and no other' 2 table put "$sure" --log "$sure.log2" bob 1 --schema 3
+run table get "$sure" alice
+out_is 'reading needs none' 42
+run table stat --json "$sure"
+is 'stat says so' "$(jq -c '[.keys, .logged]' out)" '[301,true]'
+printf 'x' | dd of="$sure" bs=1 seek=70 conv=notrunc status=none
+refused 'a damaged file is named' 65 table get "$sure" alice
+run table rebuild "$sure" --log "$sure.log"
+status_is 'and made anew from the log' 0
+run table del "$sure" --log "$sure.log" alice
+run table checkpoint "$sure" --log "$sure.log"
+status_is 'a checkpoint shortens the log' 0
+rm "$sure"
+run table ls "$sure" --log "$sure.log" --keys
+is 'from which it is made again' "$(wc -l <out) $(grep -c alice out)" '300 0'
+refused 'the log must be named' 2 table checkpoint "$sure"
+
 case $(stat -f -c %T "$work") in
 tmpfs) refused 'what cannot be made durable is said' 69 table put --sync "$table" a c ;;
 *)

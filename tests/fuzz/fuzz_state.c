@@ -29,6 +29,7 @@ static void header(struct input *in, uint64_t mode)
     must(facts.generation != 0);
     state_header_encode(&again, magic, &facts);
     must(state_header_decode(&again, magic, &same) == 0);
+    must(same.is_logged == facts.is_logged && (!same.is_logged || mode / 2 % 3 == 2));
     must(memcmp(&again.generation, &page.generation, offsetof(struct state_header, zero) - 56) ==
          0);
     for (size_t i = 0; i < 3; i++) /* nor is it a file of another kind */
