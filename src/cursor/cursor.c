@@ -125,14 +125,14 @@ static int cursor_begin(struct seglog_cursor *c, const char *name)
         c->fd = -1;
         return rc;
     }
-    rc = stored_read_fd(view, c->fd, &c->stored);
+    rc = stored_read_fd(view, c->fd, &c->stored.facts);
     if (rc == 0)
-        rc = cursor_place(c->reader, &c->stored, &status);
+        rc = cursor_place(c->reader, &c->stored.facts, &status);
     if (rc == 0 && status < 0 && !(c->flags & SEGLOG_CURSOR_SKIP))
         rc = status;
-    if (rc == 0 && c->stored.pid != (uint32_t)getpid()) {
+    if (rc == 0 && c->stored.facts.pid != (uint32_t)getpid()) {
         /* The same place, with our name: who looks is told who holds it. Not worth failing for. */
-        const struct cursor_facts facts = c->stored;
+        const struct cursor_facts facts = c->stored.facts;
 
         (void)stored_write(view, c->fd, &c->stored, &facts, false);
     }
@@ -190,8 +190,8 @@ static void cursor_follow(struct seglog_cursor *c)
 
 int seglog_cursor_commit(struct seglog_cursor *c, uint64_t next_seq)
 {
+    const bool durable = (c->flags & SEGLOG_CURSOR_DURABLE) != 0;
     struct cursor_facts facts = {0};
-    int rc;
 
     if (reader_is_forked(c->reader))
         return SEGLOG_EFORKED;
@@ -200,13 +200,13 @@ int seglog_cursor_commit(struct seglog_cursor *c, uint64_t next_seq)
         next_seq = c->reached;
     if (next_seq > c->reached)
         return -ERANGE;
-    if (next_seq == c->stored.seq && c->epoch == c->stored.epoch)
-        return 0;
+    if (next_seq == c->stored.facts.seq && c->epoch == c->stored.facts.epoch) {
+        /* Who stored it may not have asked for more than that. */
+        return durable ? stored_sync(c->fd, &c->stored) : 0;
+    }
     facts.seq = next_seq;
     facts.epoch = c->epoch;
-    rc = stored_write(&c->reader->view, c->fd, &c->stored, &facts,
-                      (c->flags & SEGLOG_CURSOR_DURABLE) != 0);
-    return rc;
+    return stored_write(&c->reader->view, c->fd, &c->stored, &facts, durable);
 }
 
 int seglog_cursor_next(struct seglog_cursor *c, struct seglog_view *out)
@@ -218,7 +218,7 @@ int seglog_cursor_next(struct seglog_cursor *c, struct seglog_view *out)
         return seglog_reader_next(c->reader, out);
     cursor_follow(c);
     before = c->reached;
-    if (before != c->stored.seq && clock_monotonic_ns() >= c->due_ns) {
+    if (before != c->stored.facts.seq && clock_monotonic_ns() >= c->due_ns) {
         rc = seglog_cursor_commit(c, before);
         if (rc < 0)
             return rc;

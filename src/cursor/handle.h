@@ -22,7 +22,7 @@ struct seglog_cursor {
     uint64_t due_ns;  /* monotonic: when the next automatic commit is */
     uint64_t epoch;   /* as of `reached` */
     uint64_t reached; /* all below was handed out, or sought past */
-    struct cursor_facts stored;
+    struct stored_place stored;
 };
 
 /*

@@ -10,16 +10,16 @@
 static int set_existing(const struct log_view *view, const char *name,
                         const struct cursor_facts *facts)
 {
-    struct cursor_facts last = {0};
+    struct stored_place last = {0};
     struct owner owner;
     int fd, rc = cursor_take(view, name, &owner, &fd);
 
     if (rc < 0)
         return rc;
-    rc = stored_read_fd(view, fd, &last);
+    rc = stored_read_fd(view, fd, &last.facts);
     if (rc == SEGLOG_ECORRUPT) {
         /* Neither slot counts: both anew, the second with the larger count. */
-        last.counter = 0;
+        last = (struct stored_place){0};
         rc = stored_write(view, fd, &last, facts, true);
     }
     if (rc == 0)

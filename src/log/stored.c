@@ -141,23 +141,49 @@ int stored_hold(const struct log_view *view, struct stored_hold *out)
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-int stored_write(const struct log_view *view, int fd, struct cursor_facts *last,
+/* Only a slot that a power cut can do without is written: while there are commits that were not
+ * synced, all of them go to the same one. */
+static int slot_for(int fd, struct stored_place *last, uint64_t *counter)
+{
+    int rc = 0;
+
+    if (last->sync == STORED_UNKNOWN) { /* costs little if it is there already */
+        rc = file_datasync(fd);
+        if (rc == 0)
+            last->sync = STORED_DURABLE;
+    }
+    *counter = last->facts.counter + (last->sync == STORED_PENDING ? 2 : 1);
+    return rc;
+}
+
+int stored_write(const struct log_view *view, int fd, struct stored_place *last,
                  const struct cursor_facts *facts, bool durable)
 {
     struct cursor_facts next = *facts;
     struct cursor_slot slot;
-    int rc;
+    int rc = slot_for(fd, last, &next.counter);
 
-    next.counter = last->counter + 1;
     next.wall_ns = clock_wall_ns();
     next.pid = (uint32_t)getpid();
     cursor_encode(&slot, view->settings.uuid, &next);
-    rc = file_pwrite(fd, &slot, sizeof(slot), next.counter % 2 * PAGE_BYTES);
-    /* K1: this slot may be torn by a power cut; the other one is whole, and older. */
-    if (rc == 0 && durable)
-        rc = file_datasync(fd);
     if (rc == 0)
-        *last = next;
+        rc = file_pwrite(fd, &slot, sizeof(slot), next.counter % 2 * PAGE_BYTES);
+    /* K1: this slot may be torn by a power cut; the other one is whole, synced, and older. */
+    if (rc == 0) {
+        last->facts = next;
+        last->sync = STORED_PENDING;
+    }
+    if (rc == 0 && durable)
+        rc = stored_sync(fd, last);
+    return rc;
+}
+
+int stored_sync(int fd, struct stored_place *last)
+{
+    const int rc = last->sync == STORED_DURABLE ? 0 : file_datasync(fd);
+
+    if (rc == 0)
+        last->sync = STORED_DURABLE;
     return rc;
 }
 
@@ -170,13 +196,15 @@ struct filling {
 static int fill_cursor(const void *what, int fd)
 {
     const struct filling *filling = what;
-    struct cursor_facts last = {0};
+    struct stored_place last = {.sync = STORED_DURABLE}; /* there is nothing to lose yet */
     int rc = file_reserve(fd, CURSOR_BYTES);
 
     if (rc == -EOPNOTSUPP)
         rc = 0;
-    for (int i = 0; rc == 0 && i < 2; i++)
+    for (int i = 0; rc == 0 && i < 2; i++) {
         rc = stored_write(filling->view, fd, &last, filling->facts, false);
+        last.sync = STORED_DURABLE;
+    }
     return rc < 0 ? rc : file_sync(fd);
 }
 

@@ -24,10 +24,25 @@ int stored_read(const struct log_view *view, const char *name, struct cursor_fac
 /* Of an open file; SEGLOG_ECORRUPT: it is no cursor of this log. */
 int stored_read_fd(const struct log_view *view, int fd, struct cursor_facts *out);
 
-/* Store facts, counting on from *last, which gets what was stored. durable: synced. */
-int stored_write(const struct log_view *view, int fd, struct cursor_facts *last,
+/* A cursor as it lies in its file, to whoever moves it. */
+struct stored_place {
+    struct cursor_facts facts;
+    uint32_t sync; /* enum stored_sync */
+};
+
+/* What is known of its newest slot. */
+enum stored_sync {
+    STORED_UNKNOWN = 0, /* somebody else wrote it */
+    STORED_DURABLE,     /* synced: the other slot is the next to be written */
+    STORED_PENDING,     /* not synced, the other slot is: this one may be written over */
+};
+
+/* Store facts, counting on from *last, which gets what was stored. durable: and sync it. However the
+ * power fails, what was last stored durably is there, or something later. */
+int stored_write(const struct log_view *view, int fd, struct stored_place *last,
                  const struct cursor_facts *facts, bool durable);
-/* A new file, whole, its name durable. -EEXIST: it is there */
+/* Sync what is stored, unless it is known to be. */
+int stored_sync(int fd, struct stored_place *last);
 int stored_create(const struct log_view *view, const char *name, const struct cursor_facts *facts);
 
 /* Call fn for each name; a nonzero answer stops and is returned. */

@@ -13,6 +13,8 @@ static bool measure_sealed(struct seglog_reader *r, struct reader_measure *out)
     if (!held || !held->sealed || held->footer_lost || r->place.at != OFF_FRAMES ||
         (r->flags & SEGLOG_READER_TAG))
         return false;
+    if (held->end == OFF_FRAMES) /* a recovery cut it there: its end is where we are */
+        return false;
     if (out->records == 0)
         out->first_time_ns = held->footer.first_time;
     out->records += held->footer.record_count;

@@ -365,7 +365,7 @@ Test(cursor, a_torn_slot_leaves_the_commit_before)
 {
     for (unsigned slot = 0; slot < 2; slot++) {
         char *dir = make_log(0);
-        struct seglog_cursor *cursor = take(dir, "c", SEGLOG_CURSOR_CREATE);
+        struct seglog_cursor *cursor = take(dir, "c", SEGLOG_CURSOR_CREATE | SEGLOG_CURSOR_DURABLE);
         uint64_t better, other;
 
         expect_records(cursor, 0, 30);
@@ -384,10 +384,58 @@ Test(cursor, a_torn_slot_leaves_the_commit_before)
     }
 }
 
+/* What the cursor says with its newer slot torn, as a power cut may leave what was not synced. */
+static uint64_t seq_if_torn(const char *dir)
+{
+    char *path = tmpdir_path(dir, "cursor-c");
+    const int fd = open(path, O_RDONLY);
+    struct cursor_slot slots[2];
+    uint64_t seq, at;
+    uint8_t bad;
+
+    cr_assert(fd >= 0);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pread(fd, &slots[i], sizeof(slots[i]), i * 4096), (ssize_t)sizeof(slots[i]));
+    close(fd);
+    free(path);
+    at = le64_get(&slots[1].counter) > le64_get(&slots[0].counter) ? 1 : 0;
+    bad = (uint8_t)~slots[at].seq.b[0];
+    write_at(dir, (off_t)(at * 4096 + offsetof(struct cursor_slot, seq)), &bad, 1);
+    seq = stored_seq(dir, "c");
+    write_at(dir, (off_t)(at * 4096), &slots[at], sizeof(slots[at]));
+    return seq;
+}
+
+Test(cursor, commits_that_are_not_durable_leave_the_last_durable_one_alone)
+{
+    char *dir = make_log(0);
+    struct seglog_cursor *cursor = take(dir, "c", SEGLOG_CURSOR_CREATE | SEGLOG_CURSOR_DURABLE);
+
+    expect_records(cursor, 0, 30);
+    cr_assert_ok(seglog_cursor_commit(cursor, 5));
+    cr_assert_ok(seglog_cursor_close(cursor));
+    cursor = take(dir, "c", 0);
+    expect_records(cursor, 5, 30);
+    for (uint64_t seq = 6; seq < 12; seq++) {
+        cr_assert_ok(seglog_cursor_commit(cursor, seq));
+        cr_assert_eq(stored_seq(dir, "c"), seq);
+        cr_assert_eq(seq_if_torn(dir), 5);
+    }
+    cr_assert_ok(seglog_cursor_close(cursor));
+    /* The next holder does not know what of it was synced. */
+    cursor = take(dir, "c", 0);
+    expect_records(cursor, 11, 30);
+    cr_assert_ok(seglog_cursor_commit(cursor, 20));
+    cr_assert_ok(seglog_cursor_commit(cursor, 21));
+    cr_assert_eq(seq_if_torn(dir), 11);
+    cr_assert_ok(seglog_cursor_close(cursor));
+    tmpdir_remove(dir);
+}
+
 Test(cursor, every_flipped_bit_is_seen)
 {
     char *dir = make_log(0), *path = tmpdir_path(dir, "cursor-c");
-    struct seglog_cursor *cursor = take(dir, "c", SEGLOG_CURSOR_CREATE);
+    struct seglog_cursor *cursor = take(dir, "c", SEGLOG_CURSOR_CREATE | SEGLOG_CURSOR_DURABLE);
     unsigned char file[2][64];
     int fd;
 
@@ -569,5 +617,27 @@ Test(cursor, beyond_a_recoverys_cut_says_so_and_may_go_on_at_the_cut)
     cr_assert_eq(info.epoch, 1);
     build_close(&segs[0]);
     build_close(&segs[1]);
+    build_log_remove(&log);
+}
+
+Test(cursor, a_segment_that_was_cut_at_its_beginning_has_nothing_to_read)
+{
+    struct build_log log;
+    struct build_segment segs[3];
+
+    build_log_make(&log);
+    build_begin(&log, NULL, &segs[0]);
+    build_records(&segs[0], 100);
+    build_roll(&segs[0]);
+    build_seal(&segs[0], NULL);
+    build_begin(&log, &segs[0], &segs[1]);
+    build_cut(&segs[1], &segs[0]);
+    build_begin(&log, &segs[1], &segs[2]);
+    build_records(&segs[2], 10);
+    cr_assert_ok(seglog_cursor_set(
+        log.dir, "c", &(struct seglog_place){.kind = SEGLOG_PLACE_SEQ, .value = 40}, 0, NULL));
+    cr_assert_eq(look(log.dir, "c").lag_records, 70);
+    for (int i = 0; i < 3; i++)
+        build_close(&segs[i]);
     build_log_remove(&log);
 }
