@@ -57,7 +57,10 @@ static int ensure_file(const struct log_view *view, const char *name, uint64_t s
 
 int log_make_owners(const struct log_view *view)
 {
-    return ensure_file(view, NAME_OWNERS, PAGE_BYTES);
+    const int rc = ensure_file(view, NAME_OWNERS, PAGE_BYTES);
+
+    /* A power cut may have taken its size. Only the inode matters, and others may hold locks on it. */
+    return rc == SEGLOG_ECORRUPT ? 0 : rc;
 }
 
 /* `live` holds nothing that outlives a boot: one that makes no sense is replaced. */
@@ -231,8 +234,7 @@ static int open_attached(struct seglog_log *log, const struct seglog_log_options
         rc = SEGLOG_EREADONLY;
     if (rc == 0)
         rc = log_make_owners(&log->view);
-    /* A power cut may have taken its size. Only the inode matters, and others may hold locks on it. */
-    if (rc < 0 && rc != SEGLOG_ECORRUPT)
+    if (rc < 0)
         return rc;
     log_view_refresh(&log->view);
     log->fence = !barrier_register();

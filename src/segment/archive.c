@@ -341,9 +341,13 @@ static int check_last(const struct archive *arc, const uint8_t *raw, const char 
 
 static int check_first(const struct archive *arc, const uint8_t *raw, const char **why)
 {
+    struct segment_facts facts = arc->facts.segment;
     struct segment_header page;
 
-    segment_header_encode(&page, &arc->facts.segment);
+    /* Of what it was before, only the image speaks. */
+    memcpy(&page, raw, sizeof(page));
+    facts.recycled = (le64_get(&page.head.compat) & SEGMENT_COMPAT_RECYCLED) != 0;
+    segment_header_encode(&page, &facts);
     if (memcmp(raw, &page, sizeof(page)) != 0 && !arc->facts.segment.read_only)
         return bad(why, "archive: headers inside and outside differ");
     return memcmp(raw + OFF_ACTIVATION, arc->header.activation, sizeof(arc->header.activation)) == 0

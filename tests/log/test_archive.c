@@ -11,7 +11,9 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Three sealed segments and an active one. */
 static char *sealed_log(void)
@@ -204,6 +206,18 @@ Test(archive, refuses_what_it_does_not_know)
     cr_assert_eq(seglog_archive(dir, &reserved, NULL), -EINVAL);
     cr_assert_eq(seglog_archive("/nowhere/at/all", NULL, NULL), -ENOENT);
     cr_assert(has(dir, 0, false));
+    tmpdir_remove(dir);
+}
+
+/* A power cut may take the size of a file that was never synced. */
+Test(archive, does_not_care_how_long_the_file_of_locks_is)
+{
+    char *dir = sealed_log(), *owners = tmpdir_path(dir, "owners");
+
+    cr_assert_eq(truncate(owners, 512), 0);
+    cr_assert_ok(seglog_archive(dir, NULL, NULL));
+    expect_archived(dir);
+    free(owners);
     tmpdir_remove(dir);
 }
 

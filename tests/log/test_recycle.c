@@ -2,8 +2,11 @@
  * Segments made of the files of removed ones: that it happens, that nobody can still touch them, and
  * what a kill or a power cut leaves at each step.
  */
+#include <seglog/archive.h>
+
 #include "log/logs.h"
 #include "log/steps.h"
+#include "segment/archive.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -155,6 +158,33 @@ Test(recycle, a_sealed_file_becomes_a_segment_again)
 Test(recycle, a_file_becomes_a_segment_for_commits_again)
 {
     recycle_at(SEGLOG_SYNC_RECORD);
+}
+
+/* Its header says what it was before; the archive's own does not. */
+Test(recycle, the_archive_of_one_that_was_recycled_is_sound)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_SEALED);
+    struct seglog_log *log = log_attach(dir);
+    struct seglog_appender *ap = log_appender(log, SEGLOG_SHARED);
+    uint64_t number = 3, offset;
+    struct segment *seg;
+
+    fill_to(log, ap, 2);
+    cr_assert_eq(seglog_log_seal(log, PATIENCE), 3);
+    cr_assert_ok(log_drop_oldest(log));
+    log_append(ap, PER_SEGMENT / 2);
+    while (inode_of(dir, number) != 0)
+        number++;
+    cr_assert_ok(seglog_log_tend(log));
+    log_append(ap, PER_SEGMENT * (unsigned)(number + 1));
+    cr_assert_gt(seglog_log_seal(log, PATIENCE), 0);
+    log_detach(log, ap);
+    cr_assert_ok(seglog_archive(dir, NULL, NULL));
+    seg = held_open(dir, number);
+    cr_assert_not_null(seg->arc);
+    cr_assert_ok(archive_check(seg, &offset, NULL));
+    segment_close(seg);
+    tmpdir_remove(dir);
 }
 
 /* Retired files are few, and nobody is kept waiting for the disk's room by more. */
