@@ -224,8 +224,9 @@ int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t key
                 moved += slots_add(&to, hash, ref, pass != NULL);
         }
     }
-    /* And the new slots before the word that leads to them. */
-    if (t->is_synced && word != 0)
+    /* And the new slots before the word that leads to them; the first ones too, which hold nothing to
+     * lose: the file's new length must be there. */
+    if (t->is_synced)
         rc = file_datasync(t->fd);
     if (rc < 0)
         return rc;

@@ -143,7 +143,7 @@ static struct disk_file *file_find(ino_t ino)
     return NULL;
 }
 
-static struct disk_file *file_get(const char *name, ino_t ino)
+static struct disk_file *file_get(int dirfd, const char *name, ino_t ino)
 {
     struct disk_file *f = file_find(ino);
 
@@ -153,7 +153,7 @@ static struct disk_file *file_get(const char *name, ino_t ino)
     f = calloc(1, sizeof(*f));
     disk_must(f != NULL, "memory");
     f->ino = ino;
-    f->fd = (int)syscall(SYS_openat, top->dirfd, name, O_RDONLY | O_CLOEXEC, 0);
+    f->fd = (int)syscall(SYS_openat, dirfd, name, O_RDONLY | O_CLOEXEC, 0);
     disk_must(f->fd >= 0, name);
     top->files[top->file_count++] = f;
     return f;
@@ -174,7 +174,7 @@ static void names_read(struct disk_names *names)
             continue;
         disk_must(names->count < DISK_NAMES && strlen(e->d_name) < sizeof(name->name), "name");
         strcpy(name->name, e->d_name);
-        name->file = file_get(e->d_name, e->d_ino);
+        name->file = file_get(top->dirfd, e->d_name, e->d_ino);
         names->count++;
     }
     closedir(dir);
@@ -298,6 +298,12 @@ void disk_note_sync(int fd)
         return;
     }
     f = S_ISREG(st.st_mode) ? file_find(st.st_ino) : NULL;
+    if (!f && S_ISREG(st.st_mode) && st.st_nlink == 0) { /* its name comes later */
+        char path[40];
+
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        f = file_get(AT_FDCWD, path, st.st_ino);
+    }
     if (f)
         file_synced(f, 0, SIZE_MAX);
 }

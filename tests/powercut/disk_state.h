@@ -6,8 +6,8 @@
 
 #define DISK_PAGE    4096u
 #define DISK_BETWEEN 3u /* versions of a page that are kept between the last sync and now */
-#define DISK_FILES   96u
-#define DISK_NAMES   48u
+#define DISK_FILES   160u
+#define DISK_NAMES   64u
 #define DISK_TABLES  24u
 
 struct disk_file {

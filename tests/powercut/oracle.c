@@ -95,7 +95,7 @@ void oracle_check_durable(const struct oracle *o, struct found found, const char
         ORACLE_MUST(
             o, o->marks[seq] == 0, "%s: durable record %llu is gone (end %llu, durable %llu)", when,
             (unsigned long long)seq, (unsigned long long)found.end, (unsigned long long)o->durable);
-    ORACLE_MUST(o, found.first >= o->floor && found.first <= (o->dropping ? o->next : o->floor),
+    ORACLE_MUST(o, found.first >= o->floor && found.first <= o->floor_may,
                 "%s: the first record is %llu, dropped were those below %llu", when,
                 (unsigned long long)found.first, (unsigned long long)o->floor);
 }

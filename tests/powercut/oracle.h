@@ -14,6 +14,7 @@
 #define TEST_POWERCUT_ORACLE_H
 
 #include "powercut/dice.h"
+#include "powercut/kept.h"
 
 #include <seglog/seglog.h>
 
@@ -23,6 +24,7 @@
 
 #define ORACLE_SEQS  8192 /* numbers of one seed */
 #define ORACLE_BYTES 8192 /* the largest payload */
+#define ORACLE_KEYS  24   /* of the table */
 
 struct oracle {
     uint64_t
@@ -31,7 +33,12 @@ struct oracle {
     uint64_t limit;         /* one past the last that an append under way may have */
     uint64_t durable;       /* acknowledged */
     uint64_t floor;         /* numbers below were dropped on purpose */
-    bool dropping;          /* more may be */
+    uint64_t floor_may;     /* at most these */
+    bool was_cut;           /* by a recovery: the same number may have been another record */
+    struct kept cursor;     /* its place + 1 */
+    bool has_state;         /* a cell and a table lie beside the log: */
+    struct kept cell;       /* the mark that its value follows from */
+    struct kept table[ORACLE_KEYS];
     uint64_t last_mark;
     uint64_t seed; /* for messages */
     uint64_t image;

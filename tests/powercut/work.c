@@ -8,6 +8,8 @@
 
 #include "log/handle.h"
 #include "powercut/calls.h"
+#include "powercut/keep.h"
+#include "powercut/state.h"
 
 #include <errno.h>
 #include <string.h>
@@ -242,12 +244,11 @@ static void drop(struct bed *b)
     struct floor_facts floor;
     int rc;
 
-    b->o->dropping = true;
+    b->o->floor_may = b->o->next;
     rc = log_drop_oldest(b->logs[0]);
     ORACLE_MUST(b->o, rc == 0 || rc == -EBUSY || rc == -ENOENT, "drop: %s", seglog_status_name(rc));
     ORACLE_OK(b->o, log_view_floor(&b->logs[0]->view, &floor));
-    b->o->floor = floor.first_seq;
-    b->o->dropping = false;
+    b->o->floor = b->o->floor_may = floor.first_seq;
 }
 
 uint64_t work_recycled(const struct bed *b)
@@ -314,7 +315,7 @@ void work_detach(struct bed *b)
 void work(struct bed *b)
 {
     for (uint64_t n = 1 + dice_below(&b->dice, 40); n > 0; n--) {
-        const uint64_t what = dice_below(&b->dice, 40);
+        const uint64_t what = dice_below(&b->dice, 48);
 
         sim_pass(dice_below(&b->dice, 8) == 0 ? 700 * MS : dice_below(&b->dice, 8 * MS));
         if (what == 0) {
@@ -333,6 +334,10 @@ void work(struct bed *b)
             claim_batch(b);
         } else if (what < 16) {
             claim_hold(b);
+        } else if (what < 21) {
+            keep_work(b);
+        } else if (what < 26 && b->o->has_state) {
+            state_work(b);
         } else {
             work_append(b);
         }

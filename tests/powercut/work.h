@@ -1,6 +1,7 @@
 /*
  * What a log does while its power may fail: appends of every kind, syncs, seals, rolls, drops, on two
- * handles with an appender each, at every level.
+ * handles with an appender each, at every level; what is done to it besides (keep.h), and what lies
+ * beside it (state.h).
  */
 #ifndef TEST_POWERCUT_WORK_H
 #define TEST_POWERCUT_WORK_H
@@ -20,6 +21,7 @@ struct bed {
     bool is_open;   /* the second handle has an open claim */
     struct seglog_claim claim;
     uint64_t claim_mark;
+    uint64_t archived; /* segments */
 };
 
 /* Attach to dir with the first handle: recovers. Then, perhaps, with the second. */
