@@ -21,8 +21,9 @@ static const struct ring_mark *floor_mark(const struct seglog_consumer *c)
 /* Has what lies at pos given way? */
 static bool is_lapped(const struct seglog_consumer *c)
 {
-    copy_check();
-    return (int64_t)(mark_pos(floor_mark(c)) - c->pos) > 0;
+    uint64_t floor;
+
+    return floor_passed(floor_mark(c), c->pos, &floor);
 }
 
 /* Go on at the floor. */

@@ -133,9 +133,12 @@ static inline void floor_raised(void)
 {
     atomic_thread_fence(memory_order_release);
 }
-static inline void copy_check(void)
+/* Has the floor passed pos since what lies there was read? *floor: where it is now. */
+static inline bool floor_passed(const struct ring_mark *mark, uint64_t pos, uint64_t *floor)
 {
-    atomic_thread_fence(memory_order_acquire);
+    atomic_thread_fence(memory_order_acquire); /* copy.check */
+    *floor = mark_pos(mark);
+    return (int64_t)(*floor - pos) > 0;
 }
 
 /*

@@ -15,11 +15,6 @@
 /* Moved on by a part of the ring at a time: others look at the floor's line less often. */
 #define FLOOR_PART 16u
 
-static bool is_behind(uint64_t a, uint64_t b)
-{
-    return (int64_t)(a - b) < 0;
-}
-
 struct floor_walk {
     const struct seglog_ring *ring;
     struct ring_tally count;
@@ -201,9 +196,9 @@ static int walk_once(const struct seglog_ring *ring, const struct ring_mark *mar
     for (;;) {
         struct ring_word_facts facts;
         const int rc = ring_word_decode(word_look(ring, at.pos), size, &facts);
+        uint64_t now;
 
-        copy_check();
-        if (is_behind(at.pos, mark_pos(mark)))
+        if (floor_passed(mark, at.pos, &now))
             return -EAGAIN;
         if (rc < 0 || at.pos % RING_ALIGN != 0)
             return SEGLOG_ECORRUPT;

@@ -114,9 +114,7 @@ static int skip_done(const struct seglog_consumer *c, uint64_t *from, uint64_t t
         const int rc = ring_word_decode(word_observe(c->data, c->mask, *from), c->size, &facts);
         uint64_t floor;
 
-        copy_check();
-        floor = mark_pos(&c->shared->floor);
-        if ((int64_t)(floor - *from) > 0) {
+        if (floor_passed(&c->shared->floor, *from, &floor)) {
             if (floor % RING_ALIGN != 0)
                 return SEGLOG_ECORRUPT;
             *from = (int64_t)(floor - to) >= 0 ? to : floor;
@@ -224,7 +222,7 @@ static int take_from_place(struct seglog_consumer *c, uint32_t i, struct seglog_
     const uint64_t take = atomic_load_explicit(&c->shared->take, memory_order_relaxed);
     struct range r = range_load(place);
     uint64_t to;
-    int n;
+    int n = 0;
 
     if ((hold & 3) != RING_PLACE_CONSUMER || i == c->seat.index || r.from == r.to ||
         !ring_is_dead(c->ring, i, (uint32_t)(hold >> 2)))
@@ -232,9 +230,11 @@ static int take_from_place(struct seglog_consumer *c, uint32_t i, struct seglog_
     while (range_is_taken(c->ring, r, take) && range_trim(c, i, take))
         r = range_load(place);
     to = r.to;
-    n = range_is_taken(c->ring, r, take) ? skip_done(c, &r.from, to) : 0;
-    if (n == 0 && range_is_taken(c->ring, r, take))
-        n = views_make(c, r.from, &to, true, out, max);
+    if (range_is_taken(c->ring, r, take)) {
+        n = skip_done(c, &r.from, to);
+        if (n == 0)
+            n = views_make(c, r.from, &to, true, out, max); /* of nothing: 0 */
+    }
     if (n < 0)
         return n;
     if (n > 0) {
