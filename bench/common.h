@@ -32,6 +32,7 @@ struct bench_options {
     double near_ns;      /* a line bounced there and back in less: the processors are near */
     bool json;           /* one object a line instead of tables */
     size_t payload;      /* measure this one only; 0: all */
+    const char *queue;   /* those of ring.c whose names contain this; NULL: all */
     const char *only;    /* run the sections whose name contains this; NULL: all */
 };
 extern struct bench_options bench;

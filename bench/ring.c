@@ -82,6 +82,12 @@ static void say_who_is_missing(void)
         fprintf(stderr, "not there when this was built, and left out: %s\n", missing[i]);
 }
 
+/* Is this one wanted? Floors always are. */
+static bool wants(const struct queue *q)
+{
+    return !bench.queue || q->is_floor || strstr(q->name, bench.queue);
+}
+
 struct entry {
     const struct queue *q; /* NULL: bytes copied by one processor */
     struct queue_run run;
@@ -300,7 +306,7 @@ static void stream(const char *section, enum queue_use use, int senders, int rec
         list[n++].run = (struct queue_run){.senders = 1};
         for (size_t f = 0; f < sizeof(files) / sizeof(files[0]); f++) {
             for (const struct queue *q = files[f]; q->name && n < CONTENDERS_MAX; q++) {
-                if (q->use == use || (use == QUEUE_ONE && q->use == QUEUE_MANY))
+                if (wants(q) && (q->use == use || (use == QUEUE_ONE && q->use == QUEUE_MANY)))
                     list[n++] =
                         (struct entry){.q = q, .run = {.senders = senders, .receivers = receivers}};
             }
@@ -468,7 +474,7 @@ static void there_and_back(const char *section)
     list[1].pauses = true;
     for (size_t f = 0; f < sizeof(files) / sizeof(files[0]); f++) {
         for (const struct queue *q = files[f]; q->name && n < CONTENDERS_MAX; q++) {
-            if (q->trip)
+            if (q->trip && wants(q))
                 list[n++].q = q;
         }
     }

@@ -97,35 +97,80 @@ static bool is_stamped(const struct seglog_record *r)
     return r->time_ns != 0 || r->tag != 0;
 }
 
+/* How much room they take together; 0: more than they may, or one of them does. */
+static uint64_t batch_span(const struct seglog_producer *p, const struct seglog_record *records,
+                           size_t n)
+{
+    uint64_t span = 0, lens = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        span += ring_span(records[i].len, is_stamped(&records[i]));
+        lens |= records[i].len;
+    }
+    /* That none is huge keeps the sum from wrapping; that the sum is small, all else. */
+    return lens > RING_SIZE_MAX || span > p->size / 2 ? 0 : span;
+}
+
+/*
+ * Fill [pos, pos + room) with messages, but for the word of the first; that one itself comes last,
+ * because its line is the one that a consumer asks for. Where they end; 0: they do not fit, and what
+ * was stored is nothing yet.
+ */
+static uint64_t batch_fill(struct seglog_producer *p, uint64_t pos, uint64_t room,
+                           const struct seglog_record *records, size_t n, uint64_t *first)
+{
+    uint8_t *const base = p->data + (pos & p->mask); /* twice in a row: nothing wraps */
+    const bool stamped0 = is_stamped(&records[0]);
+    uint64_t at = ring_span(records[0].len, stamped0);
+
+    if (records[0].len > p->max_len || at > room)
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        const struct seglog_record *r = &records[i];
+        const bool stamped = is_stamped(r);
+        const uint64_t span = ring_span(r->len, stamped);
+        uint8_t *to = base + at;
+
+        if (__builtin_expect(r->len > p->max_len || span > room - at, 0))
+            return 0;
+        word_prepare(ring_word_at(p->data, p->mask, pos + at), ring_word_data(r->len, stamped));
+        if (__builtin_expect(stamped, 0))
+            ring_fill(p, pos + at, r->data, r->len, true, r->time_ns, r->tag);
+        else
+            ring_copy_in(to + RING_WORD, r->data, r->len);
+        at += span;
+    }
+    ring_fill(p, pos, records[0].data, records[0].len, stamped0, records[0].time_ns,
+              records[0].tag);
+    *first = ring_word_data(records[0].len, stamped0);
+    return at;
+}
+
 int seglog_producer_put_batch(struct seglog_producer *p, const struct seglog_record *records,
                               size_t n, uint64_t timeout_ns)
 {
-    uint64_t span = 0, pos, at;
+    uint64_t room, span, pos, first;
     int rc = batch_refused(p, n);
 
     if (rc < 0)
         return rc;
-    for (size_t i = 0; i < n; i++) {
-        if (records[i].len > p->max_len)
-            return -EMSGSIZE;
-        span += ring_span(records[i].len, is_stamped(&records[i]));
+    /* The only producer need not know how long they are before it begins. */
+    room = p->soft_end - p->tail;
+    if (room > p->size / 2)
+        room = p->size / 2;
+    span = room == 0 ? 0 : batch_fill(p, p->tail, room, records, n, &first);
+    if (span != 0) {
+        ring_publish(p, p->tail, span, first);
+        return 0;
     }
-    if (span > p->size / 2)
+    span = batch_span(p, records, n);
+    if (span == 0)
         return -EMSGSIZE;
     rc = ring_claim_take(p, span, (uint32_t)n, timeout_ns, &pos);
     if (rc < 0)
         return rc;
-    at = pos;
-    for (size_t i = 0; i < n; i++) {
-        const struct seglog_record *r = &records[i];
-        const bool stamped = is_stamped(r);
-
-        if (i > 0)
-            word_prepare(ring_word_at(p->data, p->mask, at), ring_word_data(r->len, stamped));
-        ring_fill(p, at, r->data, r->len, stamped, r->time_ns, r->tag);
-        at += ring_span(r->len, stamped);
-    }
-    ring_publish(p, pos, span, ring_word_data(records[0].len, is_stamped(&records[0])));
+    batch_fill(p, pos, span, records, n, &first);
+    ring_publish(p, pos, span, first);
     return 0;
 }
 

@@ -112,6 +112,8 @@ static int consumer_start(struct seglog_ring *ring, struct seglog_consumer *c,
     c->wait = o->wait;
     c->flags = o->flags;
     c->saves = false;
+    c->word_seen = ring_word_data(0, false);
+    c->span_seen = ring_span(0, false);
     if ((o->flags & SEGLOG_CONSUMER_OBSERVE) ||
         (kind == SEGLOG_RING_BROADCAST && ring->floor == FLOOR_ANY)) {
         c->way = WAY_COPY;
@@ -314,33 +316,42 @@ int seglog_consumer_batch(struct seglog_consumer *c, struct seglog_view *out, in
     return rc;
 }
 
-int seglog_consumer_next(struct seglog_consumer *c, struct seglog_view *out)
+/* All but the most common case of next. */
+static __attribute__((noinline)) int next_other(struct seglog_consumer *c, struct seglog_view *out)
 {
-    int rc;
-
-    /* The most common case by itself: a plain message, there already, straight out of the ring. */
-    if (__builtin_expect(c->way <= WAY_PLACE && !ring_is_forked(c->guard), 1)) {
-        const uint64_t pos = c->pos;
-        const uint64_t word = word_observe(c->data, c->mask, pos);
-        const uint64_t span = ring_word_span(word);
-
-        if (__builtin_expect(ring_word_is_data(word) && span <= c->size / 2 &&
-                                 pos + span - c->released <= c->size,
-                             1)) {
-            ring_view(out, word, c->data + (pos & c->mask), c->records);
-            c->pos = pos + span;
-            c->records++;
-            c->bytes += word >> 32;
-            c->out++;
-            return 0;
-        }
-    }
-    rc = seglog_consumer_batch(c, out, 1);
+    const int rc = seglog_consumer_batch(c, out, 1);
 
     return rc > 0 ? 0 : rc;
 }
 
-static void release_other(struct seglog_consumer *c)
+int seglog_consumer_next(struct seglog_consumer *c, struct seglog_view *out)
+{
+    const uint64_t pos = c->pos;
+    uint64_t word;
+
+    /* The most common case by itself: a plain message, there already, straight out of the ring. */
+    if (__builtin_expect(c->way > WAY_PLACE || ring_is_forked(c->guard), 0))
+        return next_other(c, out);
+    word = word_observe(c->data, c->mask, pos);
+    if (word != c->word_seen) {
+        if (!ring_word_is_data(word) || ring_word_span(word) > c->size / 2)
+            return next_other(c, out);
+        c->word_seen = word;
+        c->span_seen = ring_word_span(word);
+    }
+    /* The span of the message before, not one worked out from this word: the processor then looks
+     * for the next message without waiting for this one. */
+    if (__builtin_expect(pos + c->span_seen - c->released > c->size, 0))
+        return next_other(c, out);
+    ring_view(out, word, c->data + (pos & c->mask), c->records);
+    c->pos = pos + c->span_seen;
+    c->records++;
+    c->bytes += word >> 32;
+    c->out++;
+    return 0;
+}
+
+static __attribute__((noinline)) void release_other(struct seglog_consumer *c)
 {
     switch (c->way) {
     case WAY_PLACE:
@@ -359,25 +370,31 @@ static void release_other(struct seglog_consumer *c)
     }
 }
 
+/* Somebody waits for room. */
+static __attribute__((noinline)) void wake_producers(struct seglog_consumer *c)
+{
+    bell_ring(&c->shared->room.bell);
+}
+
 void seglog_consumer_release(struct seglog_consumer *c)
 {
     if (__builtin_expect(ring_is_forked(c->guard), 0))
         return;
     c->out = 0;
-    if (__builtin_expect(c->way == WAY_MARK, 1)) {
-        if (c->pos == c->released)
-            return;
-        mark_store(&c->shared->consumer, &c->turn, c->pos, c->records, c->bytes);
-    } else {
+    if (__builtin_expect(c->way != WAY_MARK, 0)) {
         release_other(c);
         if (c->way == WAY_COPY) { /* nobody waits for it */
             c->released = c->pos;
             return;
         }
+    } else if (c->pos != c->released) {
+        mark_store(&c->shared->consumer, &c->turn, c->pos, c->records, c->bytes);
+    } else {
+        return;
     }
     c->released = c->pos;
     if (__builtin_expect(bell_is_awaited(&c->shared->room.bell, c->fence), 0))
-        bell_ring(&c->shared->room.bell);
+        wake_producers(c);
 }
 
 int seglog_consumer_get(struct seglog_consumer *c, void *buf, size_t *len)

@@ -100,12 +100,14 @@ struct seglog_consumer {
     const uint8_t *data;
     uint64_t mask;
     uint64_t size;
-    uint64_t pos;      /* of the next message */
-    uint64_t released; /* what the others were told */
-    uint64_t out;      /* views that were handed out and not released */
-    uint64_t records;  /* messages before pos */
-    uint64_t bytes;    /* their payload */
-    uint64_t turn;     /* of our mark */
+    uint64_t pos;       /* of the next message */
+    uint64_t released;  /* what the others were told */
+    uint64_t out;       /* views that were handed out and not released */
+    uint64_t records;   /* messages before pos */
+    uint64_t bytes;     /* their payload */
+    uint64_t turn;      /* of our mark */
+    uint64_t word_seen; /* always that of a message, and its span: seglog_consumer_next() */
+    uint64_t span_seen;
     struct ring_shared *shared;
     struct ring_place *place;
     enum ring_way way;

@@ -128,7 +128,7 @@ int ring_claim_take(struct seglog_producer *p, uint64_t span, uint32_t count, ui
     struct attempt a = {.p = p, .span = span, .pos = pos};
     int rc;
 
-    if (!p->many && p->soft_end - p->tail >= span) {
+    if (p->soft_end - p->tail >= span) {
         *pos = p->tail;
         return 0;
     }
@@ -171,7 +171,7 @@ static int producer_start(struct seglog_ring *ring, struct seglog_producer *p)
     p->max_len = p->size / 2 - RING_WORD;
     p->tail = end.pos;
     p->floor_seen = p->many ? end.pos - p->size : floor.pos; /* many: look first */
-    p->soft_end = p->many ? 0 : p->tail;
+    p->soft_end = p->tail; /* many: for good, so that none ever ends before it */
     return 0;
 }
 
@@ -262,6 +262,11 @@ int seglog_producer_wait(struct seglog_producer *p, size_t len, uint64_t timeout
 
 /* ---- copying -------------------------------------------------------------------------------- */
 
+void ring_wake(struct bell *bell)
+{
+    bell_ring(bell);
+}
+
 int ring_put_slow(struct seglog_producer *p, const struct seglog_record *r, uint64_t timeout_ns)
 {
     const bool stamped = r->time_ns != 0 || r->tag != 0;
@@ -295,8 +300,8 @@ put_locked(struct seglog_producer *p, const void *data, size_t len, uint64_t spa
     at = atomic_load_explicit(&shared->tail, memory_order_relaxed);
     fits = at - p->floor_seen + span + RING_WORD <= p->size && at % RING_ALIGN == 0;
     if (fits) {
-        ring_copy_in(p->data + (at & p->mask) + RING_WORD, data, len);
         word_prepare(ring_word_at(p->data, p->mask, at + span), 0);
+        ring_copy_in(p->data + (at & p->mask) + RING_WORD, data, len);
         word_publish(ring_word_at(p->data, p->mask, at), ring_word_data(len, false));
         atomic_store_explicit(&shared->tail, at + span, memory_order_relaxed);
     }
@@ -306,27 +311,36 @@ put_locked(struct seglog_producer *p, const void *data, size_t len, uint64_t spa
     return fits;
 }
 
+/* All but the most common case. */
+static __attribute__((noinline)) int put_other(struct seglog_producer *p, const void *data,
+                                               size_t len, uint64_t timeout_ns)
+{
+    const struct seglog_record record = {.data = data, .len = len};
+
+    if (p->many && len <= COPY_LOCKED && ring_refused(p, len, false) == 0 &&
+        put_locked(p, data, len, ring_span(len, false)))
+        return 0;
+    return ring_put_slow(p, &record, timeout_ns);
+}
+
+/* The most common case by itself: short, of the only producer, and there is room. */
 int seglog_producer_put(struct seglog_producer *p, const void *data, size_t len,
                         uint64_t timeout_ns)
 {
-    const struct seglog_record record = {.data = data, .len = len};
     const uint64_t span = ring_span(len, false);
     const uint64_t pos = p->tail;
+    uint8_t *to = p->data + (pos & p->mask);
 
-    /* The most common case by itself. For many producers soft_end is never ahead. */
-    if (__builtin_expect(!ring_is_forked(p->guard) && p->claim.count == 0 && len <= p->max_len &&
-                             p->soft_end - pos >= span && !p->many,
-                         1)) {
-        uint8_t *to = p->data + (pos & p->mask);
-
-        ring_copy_in(to + RING_WORD, data, len);
-        ring_publish(p, pos, span, ring_word_data(len, false));
-        return 0;
-    }
-    if (p->many && len <= COPY_LOCKED && ring_refused(p, len, false) == 0 &&
-        put_locked(p, data, len, span))
-        return 0;
-    return ring_put_slow(p, &record, timeout_ns);
+    if (__builtin_expect(len > RING_COPY_SMALL || p->soft_end - pos < span || p->claim.count != 0 ||
+                             ring_is_forked(p->guard),
+                         0))
+        return put_other(p, data, len, timeout_ns);
+    p->tail = pos + span;
+    word_prepare(ring_word_at(p->data, p->mask, pos + span), 0);
+    ring_copy_small(to + RING_WORD, data, len);
+    word_publish(ring_word_at(p->data, p->mask, pos), ring_word_data(len, false));
+    ring_tell(p);
+    return 0;
 }
 
 int seglog_producer_put_record(struct seglog_producer *p, const struct seglog_record *record,

@@ -10,22 +10,66 @@
 #include <errno.h>
 #include <string.h>
 
-/* Small copies without a call. */
+/* Copies up to this many bytes are made without a call. */
+#define RING_COPY_SMALL 128u
+
+static inline __attribute__((always_inline)) void ring_copy16(uint8_t *dst, const uint8_t *src)
+{
+    memcpy(dst, src, 16);
+}
+
+/*
+ * At most RING_COPY_SMALL bytes, the last ones first: a consumer that waits asks for the line with
+ * the message's word all the time, and each store to it may have to fetch it back. So what shares
+ * that line with the word is stored last, just before it.
+ */
+static inline __attribute__((always_inline)) void ring_copy_small(uint8_t *dst, const uint8_t *src,
+                                                                  size_t len)
+{
+    if (len > 64) {
+        ring_copy16(dst + len - 16, src + len - 16);
+        ring_copy16(dst + len - 32, src + len - 32);
+        ring_copy16(dst + len - 48, src + len - 48);
+        ring_copy16(dst + len - 64, src + len - 64);
+        atomic_signal_fence(memory_order_seq_cst);
+        ring_copy16(dst + 48, src + 48);
+        ring_copy16(dst + 32, src + 32);
+        ring_copy16(dst + 16, src + 16);
+        ring_copy16(dst, src);
+    } else if (len > 32) {
+        ring_copy16(dst + len - 16, src + len - 16);
+        ring_copy16(dst + len - 32, src + len - 32);
+        atomic_signal_fence(memory_order_seq_cst);
+        ring_copy16(dst + 16, src + 16);
+        ring_copy16(dst, src);
+    } else if (len > 16) {
+        ring_copy16(dst + len - 16, src + len - 16);
+        ring_copy16(dst, src);
+    } else if (len >= 8) {
+        memcpy(dst + len - 8, src + len - 8, 8);
+        memcpy(dst, src, 8);
+    } else if (len >= 4) {
+        memcpy(dst + len - 4, src + len - 4, 4);
+        memcpy(dst, src, 4);
+    } else if (len > 0) {
+        dst[len - 1] = src[len - 1];
+        dst[len / 2] = src[len / 2];
+        dst[0] = src[0];
+    }
+}
+
 static inline __attribute__((always_inline)) void ring_copy_in(uint8_t *dst, const void *data,
                                                                size_t len)
 {
     const uint8_t *src = data;
 
-    if (len >= 8 && len <= 16) {
-        uint64_t a, b;
-
-        memcpy(&a, src, 8);
-        memcpy(&b, src + len - 8, 8);
-        memcpy(dst, &a, 8);
-        memcpy(dst + len - 8, &b, 8);
-    } else if (len > 0) {
-        memcpy(dst, src, len);
+    if (__builtin_expect(len <= RING_COPY_SMALL, 1)) {
+        ring_copy_small(dst, src, len);
+        return;
     }
+    memcpy(dst + 64, src + 64, len - 64);
+    atomic_signal_fence(memory_order_seq_cst);
+    ring_copy_small(dst, src, 64);
 }
 
 /* Why no message of this length can be put in now, or 0. */
@@ -58,10 +102,13 @@ static inline uint8_t *ring_fill(struct seglog_producer *p, uint64_t pos, const 
     return to;
 }
 
+/* Out of the way, so that who publishes needs no registers saved. */
+void ring_wake(struct bell *bell);
+
 static inline void ring_tell(struct seglog_producer *p)
 {
     if (__builtin_expect(bell_is_awaited(&p->shared->data.bell, p->fence), 0))
-        bell_ring(&p->shared->data.bell);
+        ring_wake(&p->shared->data.bell);
 }
 
 /* The message (or the first of a batch) of [pos, pos + span) comes to exist. */
