@@ -39,6 +39,7 @@ typedef int (*bench_section)(struct bench *bench);
 int bench_append(struct bench *bench);
 int bench_latency(struct bench *bench);
 int bench_follow(struct bench *bench);
+int bench_ring(struct bench *bench);
 int bench_durable(struct bench *bench);
 
 static inline uint64_t bench_now(void)
@@ -101,6 +102,13 @@ void bench_put(json_t *row, const char *key, double value);
 void bench_row(struct bench *bench, const struct bench_table *table, json_t *row);
 /* A line below a table; with --json nothing. */
 void bench_remark(const struct bench *bench, const char *text);
+
+/* ---- there and back (bench_follow.c) ----------------------------------------------------------- */
+
+enum bench_trip { BENCH_TRIP_LOG, BENCH_TRIP_RING, BENCH_TRIP_LINE };
+extern const struct bench_column bench_trip_columns[];
+/* Percentiles of one of these beside those of a bare line, in three sizes. returns an exit status */
+int bench_trips(struct bench *bench, const struct bench_table *table, enum bench_trip which);
 
 /* ---- the scratch directory -------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /*
- * seglog bench: what appending, following and durability cost on this machine and in this place.
+ * seglog bench: what appending, following, rings and durability cost on this machine and in this place.
  *
  * For figures that are to be compared between versions there is bench/ in the sources; this command
  * answers "how fast is it here", in seconds, on a machine where only the package is installed.
@@ -21,7 +21,7 @@
 
 /* The log of a section, its floor's file, and what the sections in C may leave beside them. */
 #define ROOM_BYTES   ((uint64_t)512 << 20)
-#define SLICES       150 /* runs of all sections together, roughly */
+#define SLICES       210 /* runs of all sections together, roughly */
 #define SLICE_MIN_NS UINT64_C(100000)
 
 enum { KEY_JSON = ARGS_KEY_FIRST, KEY_TIME, KEY_ONLY };
@@ -32,10 +32,8 @@ struct section {
 };
 
 static const struct section sections[] = {
-    {"append", bench_append},
-    {"latency", bench_latency},
-    {"follow", bench_follow},
-    {"durable", bench_durable},
+    {"append", bench_append}, {"latency", bench_latency}, {"follow", bench_follow},
+    {"ring", bench_ring},     {"durable", bench_durable},
 };
 #define SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
@@ -49,7 +47,7 @@ struct bench_args {
 static const struct argp_option options[] = {
     {"json", KEY_JSON, NULL, 0, "One JSON object, an array of rows for each section", 1},
     {"time", KEY_TIME, "DURATION", 0, "Measure for about so long in all (10s)", 1},
-    {"only", KEY_ONLY, "SECTION", 0, "append, latency, follow or durable alone", 1},
+    {"only", KEY_ONLY, "SECTION", 0, "append, latency, follow, ring or durable alone", 1},
     {0},
 };
 
@@ -61,7 +59,7 @@ static const char *section_parse(const char *text, const struct section **out)
             return NULL;
         }
     }
-    return "known are append, latency, follow and durable";
+    return "known are append, latency, follow, ring and durable";
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -89,8 +87,9 @@ static const struct argp argp = {
     .parser = parse,
     .args_doc = "[DIR]",
     .doc =
-        "Measure what appending, following and durability cost on this machine, in directory DIR, "
-        "next to floors: the least that the machine could do it in."
+        "Measure what appending, following, rings and durability cost on this machine, in "
+        "directory "
+        "DIR, next to floors: the least that the machine could do it in."
         "\v"
         "DIR is the current directory if it is left out. A directory seglog-bench-XXXXXX is made "
         "in it and removed at the end; it takes up to 512 MiB at a time. The processor should "

@@ -21,6 +21,14 @@ if [ "$(nproc)" -ge 2 ]; then
     is 'there and back in three sizes' "$(jq -c '[.follow[].bytes]' out)" '[64,256,1024]'
     is 'next to a cache line' \
         "$(jq "[.follow[] | $ordered and .floor_p50_ns > 0 and .per_floor > 0] | all" out)" true
+    is 'rings in four sizes, one and 32 a call' \
+        "$(jq -c '[.ring[] | [.how, .bytes]] | sort' out)" \
+        '[["batched",8],["batched",64],["batched",256],["batched",1024],["single",8],["single",64],["single",256],["single",1024]]'
+    is 'each next to memcpy' \
+        "$(jq '[.ring[] | .ns > 0 and .million_per_s > 0 and .gb_per_s > 0 and .memcpy_ns > 0 and .per_memcpy > 0] | all' out)" true
+    is 'and there and back' "$(jq -c '[.ring_trip[].bytes]' out)" '[64,256,1024]'
+    is 'next to a line as well' \
+        "$(jq "[.ring_trip[] | $ordered and .floor_p50_ns > 0 and .per_floor > 0] | all" out)" true
 fi
 if [ "$("$SEGLOG" doctor --json place | jq .volatile)" = true ]; then
     is 'nothing is durable here' "$(jq -c '[.volatile, .durable]' out)" '[true,[]]'
