@@ -45,6 +45,7 @@ static _Noreturn void usage(const char *program, const char *sections, int statu
             "  -p, --payload N     this payload only\n"
             "  -q, --queue TEXT    of ring: floors, and contenders whose names contain this\n"
             "  -c, --command FILE  the seglog command\n"
+            "  -f, --file FILE     whose lines are the records, for archive; else made up\n"
             "  -j, --json          an object a line instead of tables\n"
             "sections: %s\n",
             program, sections);
@@ -67,15 +68,21 @@ static void pool_fill(void)
 void bench_start(int argc, char **argv, const char *sections)
 {
     static const struct option longs[] = {
-        {"dir", required_argument, NULL, 'd'},      {"rounds", required_argument, NULL, 'r'},
-        {"near", required_argument, NULL, 'n'},     {"command", required_argument, NULL, 'c'},
-        {"payload", required_argument, NULL, 'p'},  {"queue", required_argument, NULL, 'q'},
-        {"segments", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},
+        {"rounds", required_argument, NULL, 'r'},
+        {"near", required_argument, NULL, 'n'},
+        {"command", required_argument, NULL, 'c'},
+        {"payload", required_argument, NULL, 'p'},
+        {"queue", required_argument, NULL, 'q'},
+        {"file", required_argument, NULL, 'f'},
+        {"segments", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "d:r:s:n:p:q:c:jh", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "d:r:s:n:p:q:c:f:jh", longs, NULL)) != -1) {
         switch (option) {
         case 'd':
             bench.dir = optarg;
@@ -97,6 +104,9 @@ void bench_start(int argc, char **argv, const char *sections)
             break;
         case 'c':
             bench.command = optarg;
+            break;
+        case 'f':
+            bench.file = optarg;
             break;
         case 'j':
             bench.json = true;

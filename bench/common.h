@@ -27,6 +27,7 @@
 struct bench_options {
     const char *dir;     /* where scratch logs go */
     const char *command; /* the seglog command, for start.c */
+    const char *file;    /* whose lines are the records, for archive.c; NULL: made up */
     int rounds;          /* of each comparison */
     unsigned segments;   /* that a run goes through, for roll.c */
     double near_ns;      /* a line bounced there and back in less: the processors are near */
