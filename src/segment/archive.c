@@ -14,6 +14,9 @@
 /* Unpacked blocks of one segment that a reader keeps when it gives back its views. */
 #define KEEP_BYTES (UINT64_C(16) << 20)
 
+/* What large pages are aligned to, where there are any. */
+#define LARGE_BYTES (UINT64_C(2) << 20)
+
 static int bad(const char **why, const char *text)
 {
     if (why)
@@ -175,6 +178,21 @@ static int block_load(struct archive *arc, int fd, uint32_t i, uint8_t *out)
     return 0;
 }
 
+/*
+ * Faulting in fresh memory page by page takes longer than unpacking into it (bench/archive). Who
+ * comes from a neighbouring block will want the others too; a single seek had better not clear so much.
+ */
+static void expect_walk(const struct segment *seg, uint32_t i)
+{
+    struct archive *arc = seg->arc;
+
+    if (arc->is_walked || ((i == 0 || !arc->is_there[i - 1]) &&
+                           (i + 1 == arc->facts.block_count || !arc->is_there[i + 1])))
+        return;
+    arc->is_walked = true;
+    (void)map_advise(seg->base, arc->facts.segment.size, MADV_HUGEPAGE); /* or without */
+}
+
 int archive_need(const struct segment *seg, uint64_t offset, uint64_t len)
 {
     struct archive *arc = seg->arc;
@@ -187,6 +205,7 @@ int archive_need(const struct segment *seg, uint64_t offset, uint64_t len)
 
         if (arc->is_there[i])
             continue;
+        expect_walk(seg, i);
         rc = block_load(arc, seg->fd, i, seg->base + i * step);
         if (rc < 0)
             return rc;
@@ -212,21 +231,35 @@ uint64_t archive_reach(const struct segment *seg, uint64_t offset)
     return arc->to;
 }
 
+/* Give back the memory of blocks [from, to). */
+static void blocks_drop(const struct segment *seg, uint64_t from, uint64_t to)
+{
+    struct archive *arc = seg->arc;
+    const uint64_t step = arc->facts.block_bytes, size = arc->facts.segment.size;
+    const uint64_t end = to * step < size ? to * step : size;
+
+    if (from >= to || map_advise(seg->base + from * step, end - from * step, MADV_DONTNEED) < 0)
+        return;
+    for (uint64_t i = from; i < to; i++) {
+        arc->there -= arc->is_there[i];
+        arc->is_there[i] = 0;
+    }
+}
+
+/* All but the large page that offset lies in, of which half would be no gain. */
 void archive_release(const struct segment *seg, uint64_t offset)
 {
     struct archive *arc = seg->arc;
-    const uint64_t step = arc->facts.block_bytes;
+    const uint64_t step = arc->facts.block_bytes, count = arc->facts.block_count;
+    const uint64_t base = (uintptr_t)seg->base;
+    const uint64_t page = (base + offset) & ~(LARGE_BYTES - 1);
+    const uint64_t from = page > base ? (page - base) / step : 0;
+    const uint64_t to = (page + LARGE_BYTES - base + step - 1) / step;
 
     if (arc->there * step <= KEEP_BYTES)
         return;
-    for (uint32_t i = 0; i < arc->facts.block_count; i++) {
-        if (!arc->is_there[i] || i == offset / step)
-            continue;
-        if (map_advise(seg->base + i * step, archive_block_len(&arc->facts, i), MADV_DONTNEED) < 0)
-            continue;
-        arc->is_there[i] = 0;
-        arc->there--;
-    }
+    blocks_drop(seg, 0, from);
+    blocks_drop(seg, to, count);
     arc->from = arc->to = 0;
 }
 

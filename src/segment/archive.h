@@ -29,6 +29,7 @@ struct archive {
     uint8_t *is_there;
     uint32_t there;
     uint64_t from, to;
+    bool is_walked; /* block after block: large pages were asked for */
 
     /* Not mapped: one block. */
     uint8_t *block;
