@@ -8,6 +8,7 @@
 #include <seglog/cell.h>
 #include <seglog/cursor.h>
 #include <seglog/inspect.h>
+#include <seglog/keyed.h>
 #include <seglog/log.h>
 #include <seglog/map.h>
 #include <seglog/reader.h>

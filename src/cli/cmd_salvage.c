@@ -15,7 +15,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { KEY_JSON = ARGS_KEY_FIRST, KEY_FORCE };
 
@@ -130,28 +129,6 @@ static int settle(void *context)
 
 /* ---- beginning and end ------------------------------------------------------------------------ */
 
-/* Would OUT lie in DIR? */
-static bool lies_inside(const char *dir, const char *out)
-{
-    char *inside = realpath(dir, NULL);
-    char *up = realpath(out, NULL);
-    size_t n;
-    bool is_inside;
-
-    if (!up) { /* missing: where it would be made */
-        const char *slash = strrchr(out, '/');
-        char *parent = strndup(slash ? out : ".", slash ? (size_t)(slash - out) + 1 : 1);
-
-        up = parent ? realpath(parent, NULL) : NULL;
-        free(parent);
-    }
-    n = inside ? strlen(inside) : 0;
-    is_inside = inside && up && strncmp(up, inside, n) == 0 && (up[n] == '/' || !up[n]);
-    free(inside);
-    free(up);
-    return is_inside;
-}
-
 static int print_report(struct salvage *s)
 {
     const struct copier *c = &s->copier;
@@ -179,20 +156,6 @@ static int print_report(struct salvage *s)
     return 0;
 }
 
-/* A log like the one that was opened. */
-static int out_begin(struct salvage *s)
-{
-    const struct seglog_log_settings *old = &s->walk.settings;
-    const struct seglog_log_options like = {.segment_size = old->segment_size,
-                                            .sync = old->sync,
-                                            .sync_interval_ns = old->sync_interval_ns,
-                                            .mode = old->mode | 0600,
-                                            .first_seq = s->walk.first_seq,
-                                            .flags = s->force ? SEGLOG_LOG_FORCE_FS : 0};
-
-    return copier_begin(&s->copier, s->cli, s->out, &like);
-}
-
 /* returns an exit status */
 static int copy(struct salvage *s)
 {
@@ -211,7 +174,8 @@ static int salvage_run(struct salvage *s)
 
     if (rc < 0)
         return fail_status(s->cli, s->dir, rc);
-    exit_status = out_begin(s);
+    exit_status = copier_begin_like(&s->copier, s->cli, s->out, &s->walk.settings,
+                                    s->walk.first_seq, s->force ? SEGLOG_LOG_FORCE_FS : 0);
     if (exit_status == 0)
         exit_status = copy(s);
     if (!s->copier.log)
@@ -236,7 +200,7 @@ int cmd_salvage(struct cli *cli, int argc, char **argv)
         return fail_status(cli, NULL, -ENOMEM);
     s->cli = cli;
     rc = args_parse(cli, &argp, argc, argv, s);
-    if (rc == ARGS_RUN && lies_inside(s->dir, s->out)) {
+    if (rc == ARGS_RUN && copier_lies_inside(s->dir, s->out)) {
         rc = fail_usage(cli, s->out, "it would lie in %s, which is not written to", s->dir);
     } else if (rc == ARGS_RUN) {
         signals_catch();

@@ -11,6 +11,7 @@
 #include "framing.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BATCH_BYTES  ((uint64_t)256 << 10)
@@ -53,6 +54,41 @@ int copier_begin(struct copier *copier, const struct cli *cli, const char *dir,
         settings.segment_size / 4 < BATCH_BYTES ? settings.segment_size / 4 : BATCH_BYTES;
     rc = seglog_appender_open(copier->log, &exclusive, &copier->appender);
     return rc < 0 ? fail_status(cli, dir, rc) : 0;
+}
+
+int copier_begin_like(struct copier *copier, const struct cli *cli, const char *dir,
+                      const struct seglog_log_settings *settings, uint64_t first_seq,
+                      uint32_t flags)
+{
+    const struct seglog_log_options like = {.segment_size = settings->segment_size,
+                                            .sync = settings->sync,
+                                            .sync_interval_ns = settings->sync_interval_ns,
+                                            .mode = settings->mode | 0600,
+                                            .first_seq = first_seq,
+                                            .flags = flags};
+
+    return copier_begin(copier, cli, dir, &like);
+}
+
+bool copier_lies_inside(const char *dir, const char *out)
+{
+    char *inside = realpath(dir, NULL);
+    char *up = realpath(out, NULL);
+    size_t n;
+    bool is_inside;
+
+    if (!up) { /* missing: where it would be made */
+        const char *slash = strrchr(out, '/');
+        char *parent = strndup(slash ? out : ".", slash ? (size_t)(slash - out) + 1 : 1);
+
+        up = parent ? realpath(parent, NULL) : NULL;
+        free(parent);
+    }
+    n = inside ? strlen(inside) : 0;
+    is_inside = inside && up && strncmp(up, inside, n) == 0 && (up[n] == '/' || !up[n]);
+    free(inside);
+    free(up);
+    return is_inside;
 }
 
 int copier_flush(struct copier *copier)

@@ -1,5 +1,5 @@
 /*
- * A new log that gets records with numbers, times and tags of their own: for `salvage` and `import`.
+ * A new log that gets records with numbers, times and tags of their own: for `salvage`, `compact` and `import`.
  *
  * Numbers that are left out become void. Records are appended in batches, and wait in the copier, by
  * reference, until copier_flush().
@@ -41,6 +41,14 @@ struct copier {
  */
 int copier_begin(struct copier *copier, const struct cli *cli, const char *dir,
                  const struct seglog_log_options *options);
+
+/* The same for a log like another one, of these settings. */
+int copier_begin_like(struct copier *copier, const struct cli *cli, const char *dir,
+                      const struct seglog_log_settings *settings, uint64_t first_seq,
+                      uint32_t flags);
+
+/* Would a log at `out` lie in the one at `dir`, which is not to be written to? */
+bool copier_lies_inside(const char *dir, const char *out);
 
 /* Take a record; its bytes must stay until copier_flush(). returns 0; -EBADMSG: numbers do not ascend;
  * -EMSGSIZE; or a status of the library */

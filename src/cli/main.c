@@ -24,6 +24,7 @@ static const struct command command_table[] = {
     {"info", cmd_info, false, "what is in a log"},
     {"verify", cmd_verify, false, "check every checksum"},
     {"salvage", cmd_salvage, false, "copy every readable record into a new log"},
+    {"compact", cmd_compact, false, "copy the newest record of each key into a new log"},
     {"export", cmd_export, false, "write a whole log as a portable stream"},
     {"import", cmd_import, false, "make a log from such a stream"},
     {"seal", cmd_seal, false, "seal the active segment now"},

@@ -1,6 +1,6 @@
 /*
- * A walk over a whole log, as it was when the walk began, past whatever is damaged: for `salvage` and
- * `export`.
+ * A walk over a whole log, as it was when the walk began, past whatever is damaged: for `salvage`,
+ * `compact` and `export`.
  */
 #ifndef CLI_WALK_H
 #define CLI_WALK_H

@@ -3,7 +3,7 @@
 pages=$(realpath "$(dirname "$0")/../../docs/man") # before lib.sh goes elsewhere
 . "$(dirname "$0")/lib.sh"
 
-for c in create append cat tail info verify salvage export import seal archive trim cursor config doctor bench; do
+for c in create append cat tail info verify salvage compact export import seal archive trim cursor config doctor bench; do
     page=$pages/seglog-$c.1
     [ -f "$page" ]
     fact $? "$c has a page"

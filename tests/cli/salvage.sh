@@ -102,6 +102,28 @@ fact $? 'and what is named is what is missing, no more'
 fact $? 'export names damage, and exports the rest'
 
 # What is refused.
+# ---- compact ---------------------------------------------------------------------------------------
+"$SEGLOG" create many --segment-size 64K --sync none
+seq 1 5000 | awk '{ print "key" $1 % 37 "=" $1 }' | "$SEGLOG" append many
+run compact many few --key until:=
+status_is 'compact' 0
+out_like 'says what it kept' 'kept 37 records, .*; 4963 had a newer one'
+is 'the newest of each key' "$("$SEGLOG" cat few | sort -t= -k2n | md5sum)" \
+    "$(seq 4964 5000 | awk '{ print "key" $1 % 37 "=" $1 }' | md5sum)"
+is 'with their numbers' "$("$SEGLOG" cat few -o json | jq -r .seq | head -n 1)" 4963
+run info --json few
+is 'and the next one' "$(jq .next_seq out)" 5000
+run compact many all --key bytes:100:4 --json
+is 'what has no key stays' "$(jq -c '[.records, .dropped]' out)" '[5000,0]'
+run compact many one --key tag --json
+is 'a tag is a key' "$(jq -c '[.records, .dropped]' out)" '[1,4999]'
+is 'no table is left' "$(ls -d ./*.keys 2>/dev/null)" ''
+refused 'compact wants a key' 2 compact many none
+refused 'and one that it knows' 2 compact many none --key colour
+refused 'compact into a log that is there' 73 compact many few --key tag
+refused 'compact of nothing' 66 compact nowhere out.log --key tag
+refused 'compact of a damaged log' 65 compact bad better --key tag
+
 refused 'salvage into a log that is there' 73 salvage log copy
 refused 'salvage into the log itself' 2 salvage log log/inside
 refused 'salvage of nothing' 66 salvage nowhere out.log
