@@ -350,3 +350,62 @@ Test(ring_hostile, words_that_nobody_honest_wrote_do_no_harm)
     for (uint64_t seed = 1; seed <= 60; seed++)
         hostile(ring_pairs[seed % RING_PAIRS], seed * UINT64_C(0x9E3779B97F4A7C15));
 }
+
+/* Whoever comes in now, with a bit turned in what the ring's users share. */
+static void turned(const struct ring_at *r, uint8_t *file, size_t bit)
+{
+    struct ring_at late = {0};
+
+    file[RING_OFF_SHARED + bit / 8] ^= (uint8_t)(1u << bit % 8);
+    if (seglog_ring_open(r->path, 0, &late.ring) < 0)
+        return;
+    if (seglog_producer_open(late.ring, NULL, &late.producer) < 0)
+        late.producer = NULL;
+    if (seglog_consumer_open(late.ring, NULL, &late.consumer) < 0)
+        late.consumer = NULL;
+    use_it(&late);
+    (void)seglog_consumer_close(late.consumer);
+    (void)seglog_producer_close(late.producer);
+    (void)seglog_ring_close(late.ring);
+}
+
+/* Every counter, lock and bell, and the first places; the kinds of rings take the bits in turn. */
+Test(ring_hostile, each_bit_of_the_shared_words_turned_does_no_harm)
+{
+    const size_t every = getenv("SEGLOG_TEST_QUICK") ? 8 * RING_PAIRS : RING_PAIRS;
+    const size_t shared_bits = sizeof(struct ring_shared) * 8;
+    const size_t bits = shared_bits + 4 * sizeof(struct ring_place) * 8;
+    const size_t bytes = 65536 + 4096;
+    uint8_t *good = malloc(bytes);
+
+    for (size_t pair = 0; pair < RING_PAIRS; pair++) {
+        struct ring_at r;
+        uint8_t *file;
+        int fd;
+
+        ring_at_open_(&r, ring_pairs[pair]);
+        for (int i = 0; i < 20; i++)
+            (void)put_text(r.producer, "something honest");
+        expect_text(r.consumer, "something honest");
+        fd = open(r.path, O_RDWR);
+        file = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        cr_assert_neq((void *)file, MAP_FAILED);
+        cr_assert_ok(seglog_producer_close(r.producer));
+        cr_assert_ok(seglog_consumer_close(r.consumer));
+        cr_assert_ok(seglog_ring_close(r.ring));
+        r.producer = NULL;
+        r.consumer = NULL;
+        r.ring = NULL;
+        memcpy(good, file, bytes);
+        for (size_t bit = pair; bit < bits; bit += every) {
+            turned(&r, file,
+                   bit < shared_bits ? bit
+                                     : bit - shared_bits + (RING_OFF_PLACES - RING_OFF_SHARED) * 8);
+            memcpy(file, good, bytes);
+        }
+        (void)munmap(file, bytes);
+        (void)close(fd);
+        ring_at_remove(&r);
+    }
+    free(good);
+}

@@ -255,6 +255,60 @@ Test(ring_death, consumers_of_work_wait)
     consumers_die((struct ring_make){.kind = SEGLOG_RING_WORK});
 }
 
+/* ---- what is copied while it is written over ---------------------------------------------------- */
+
+#define LARGE_WORDS 125u /* four of them fill the ring */
+
+static int write_over(struct child *parent, void *path)
+{
+    struct seglog_ring *ring;
+    struct seglog_producer *p;
+    uint64_t words[LARGE_WORDS];
+
+    child_must(seglog_ring_open(path, 0, &ring));
+    child_must(seglog_producer_open(ring, NULL, &p));
+    child_say(parent, 'p');
+    for (uint64_t n = 1;; n++) {
+        for (unsigned i = 0; i < LARGE_WORDS; i++)
+            words[i] = n;
+        child_must(seglog_producer_put(p, words, sizeof(words), 0));
+    }
+    return 0;
+}
+
+Test(ring_stress, no_message_that_is_written_over_meanwhile_is_handed_out)
+{
+    const uint64_t until = clock_monotonic_ns() + UINT64_C(1000000000);
+    uint64_t seen = 0, last = 0;
+    struct seglog_view view;
+    struct child child;
+    struct ring_at r;
+
+    ring_at_make(&r, (struct ring_make){.overload = SEGLOG_OVERLOAD_OVERWRITE});
+    cr_assert_ok(seglog_ring_open(r.path, 0, &r.ring));
+    cr_assert_ok(seglog_consumer_open(r.ring, NULL, &r.consumer));
+    child_start(&child, write_over, r.path);
+    cr_assert_eq(child_hear(&child), 'p');
+    while (seen == 0 || clock_monotonic_ns() < until) {
+        const int rc = seglog_consumer_next(r.consumer, &view);
+        const uint64_t *words = view.data;
+
+        if (rc == -EAGAIN || rc == SEGLOG_ELAPPED)
+            continue;
+        cr_assert_ok(rc);
+        cr_assert_eq(view.len, LARGE_WORDS * 8);
+        cr_assert_gt(words[0], last);
+        for (unsigned i = 1; i < LARGE_WORDS; i++)
+            cr_assert_eq(words[i], words[0], "word %u of message %llu", i,
+                         (unsigned long long)words[0]);
+        last = words[0];
+        seen++;
+        seglog_consumer_release(r.consumer);
+    }
+    child_kill(&child);
+    ring_at_remove(&r);
+}
+
 /* ---- in one process, for the thread sanitizer --------------------------------------------------- */
 
 struct thread_job {

@@ -166,6 +166,27 @@ Test(cell, a_view_that_was_overtaken_is_stale_and_one_that_was_not_stays)
     seglog_cell_close(r);
 }
 
+Test(cell, a_view_is_stale_from_when_its_place_is_written_to)
+{
+    struct seglog_cell *w = cell_open(.flags = WRITE, .slots = 2), *r = cell_open(0);
+    struct seglog_cell_view view;
+    void *at;
+
+    cr_assert_ok(seglog_cell_publish(w, "one", 3));
+    cr_assert_ok(seglog_cell_view(r, &view));
+    cr_assert_ok(seglog_cell_publish(w, "two", 3));
+    cr_assert_ok(seglog_cell_check_view(r, &view));
+    cr_assert_ok(seglog_cell_reserve(w, 3, &at));
+    memcpy(at, "thr", 3);
+    cr_assert_status(seglog_cell_check_view(r, &view), -ESTALE);
+    cr_assert_ok(seglog_cell_abort(w));
+    cr_assert_status(seglog_cell_check_view(r, &view), -ESTALE);
+    cr_assert_ok(seglog_cell_view(r, &view));
+    cr_assert_arr_eq(view.data, "two", 3);
+    seglog_cell_close(w);
+    seglog_cell_close(r);
+}
+
 /* ---- read, change, publish --------------------------------------------------------------------- */
 
 static int add_one(void *context, void *value, size_t *len, size_t cap)

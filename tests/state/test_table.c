@@ -725,6 +725,46 @@ Test(table, a_forked_child_can_only_close)
     seglog_table_close(table);
 }
 
+/* In the same boot, as the check at open is another matter. No key has a value that it never had. */
+Test(table, every_byte_of_the_file_turned_is_noticed_or_does_not_matter)
+{
+    const uint64_t step = files_quick() ? 41 : 5;
+    struct seglog_table *table = table_open(.flags = FLAGS, .shards = 2);
+    struct file_facts facts;
+    uint64_t value, told = 0;
+    int fd;
+
+    for (uint64_t n = 0; n < 100; n++) {
+        value = n ^ UINT64_C(0xA5A5A5A5A5A5A5A5);
+        cr_assert_ok(seglog_table_put(table, &n, 8, &value, 8));
+    }
+    fd = file_open(AT_FDCWD, files_path("table"), O_RDONLY, 0);
+    cr_assert_ok(file_facts(fd, &facts));
+    for (uint64_t at = 0; at < facts.size; at += step) {
+        struct seglog_table *reader = NULL;
+        uint8_t byte;
+
+        cr_assert_ok(file_pread(fd, &byte, 1, at));
+        if (byte == 0 && at > STATE_OFF_DATA + 2 * 512 && at % 4096 > 64 * step)
+            continue; /* most of it is unused room */
+        files_damage(files_path("table"), at);
+        if (seglog_table_open(files_path("table"), NULL, &reader) < 0)
+            told++;
+        for (uint64_t n = 0; reader && n < 100; n++) {
+            const int rc = seglog_table_get(reader, &n, 8, &value, 8, NULL);
+
+            cr_assert(rc != 0 || value == (n ^ UINT64_C(0xA5A5A5A5A5A5A5A5)), "byte %llu, key %llu",
+                      (unsigned long long)at, (unsigned long long)n);
+            told += rc != 0;
+        }
+        seglog_table_close(reader);
+        files_damage(files_path("table"), at); /* back */
+    }
+    cr_assert_gt(told, 100);
+    file_close(fd);
+    seglog_table_close(table);
+}
+
 Test(table, no_bytes_lead_outside_or_into_an_endless_loop)
 {
     const unsigned rounds = files_quick() ? 300 : 3000;
