@@ -15,6 +15,7 @@
  * SEGLOG_JOBS=N   workers
  * SEGLOG_KEEP=1   leaves the image on which a seed failed
  */
+#include "log/handle.h"
 #include "powercut/calls.h"
 #include "powercut/disk.h"
 #include "powercut/harm.h"
@@ -41,7 +42,7 @@
 #define IMAGES_IN    10u /* of one moment in the middle of one */
 #define IMAGES_REC   5u  /* of one moment in the middle of a recovery */
 #define DEPTH_MAX    2u  /* recoveries of recoveries */
-#define STATE_EVERY  4u  /* seeds of which one has a cell and a table: they make images large */
+#define STATE_EVERY  8u  /* seeds of which one has a cell and a table: they make images large */
 #define SEED_LIMIT_S 300u
 #define WORKERS_MAX  64u
 
@@ -117,6 +118,7 @@ static void check_image(struct run *r, const struct oracle *truth, const char *i
 struct moment {
     struct run *run;
     const struct oracle *truth;
+    struct seglog_log *const *log; /* where that happens; NULL: nothing is acknowledged there */
     const struct found *due;
     unsigned images;
     unsigned depth;
@@ -126,13 +128,22 @@ struct moment {
 static void cut_now(void *context)
 {
     const struct moment *m = context;
+    struct oracle known = *m->truth;
     char image[300];
 
+    /* What every process can read of durability counts as acknowledged from that moment on. */
+    if (m->log && *m->log) {
+        const uint64_t durable =
+            word_load(&(*m->log)->view.live->durable_seq, memory_order_acquire);
+
+        if (durable > known.durable)
+            known.durable = durable;
+    }
     for (unsigned i = 0; i < m->images; i++) {
         if (!make_image(m->run, image, i))
             continue;
         atomic_fetch_add(m->counter, 1);
-        check_image(m->run, m->truth, image, m->due, m->depth);
+        check_image(m->run, &known, image, m->due, m->depth);
         remove_image(image);
     }
 }
@@ -337,8 +348,11 @@ static void one_seed(struct run *r, uint64_t seed)
 {
     begin(r, seed);
     for (unsigned moment = 0; moment < MOMENTS && !atomic_load(&r->tally->failed); moment++) {
-        const struct moment in_call = {
-            .run = r, .truth = &r->o, .images = IMAGES_IN, .counter = &r->tally->in_calls};
+        const struct moment in_call = {.run = r,
+                                       .truth = &r->o,
+                                       .log = &r->bed.logs[0],
+                                       .images = IMAGES_IN,
+                                       .counter = &r->tally->in_calls};
         char image[300], next[300] = "";
 
         disk_cut_at(1 + dice_below(&r->dice, 60), cut_now, (void *)(uintptr_t)&in_call);
