@@ -16,6 +16,7 @@
 #include <seglog/status.h>
 #include <seglog/struct.h>
 #include <seglog/table.h>
+#include <seglog/table_typed.h>
 
 /* The release, and the on-disk format that it writes. */
 #define SEGLOG_VERSION_MAJOR 0

@@ -2,6 +2,7 @@
  * Tables: against a model, by several processes, and in every trouble that there is a word for.
  */
 #include <seglog/table.h>
+#include <seglog/table_typed.h>
 
 #include "format/state.h"
 #include "state/calls.h"
@@ -270,6 +271,32 @@ Test(table, values_of_every_length_lie_aligned)
     cr_assert_ok(seglog_table_remove(table, "v", 1));
     cr_assert_ok(seglog_table_add(table, "v", 1, "3", 1));
     cr_assert_status(seglog_table_check_view(table, &view), -ESTALE);
+    seglog_table_close(table);
+}
+
+Test(table, numbers_and_strings_are_keys_and_values)
+{
+    struct seglog_table *table = table_open(.flags = FLAGS);
+    uint64_t n = 1;
+    char str[8] = "before";
+
+    cr_assert_ok(seglog_table_put_u64_str(table, 7, "seven"));
+    cr_assert_ok(seglog_table_put_str_u64(table, "seven", 7));
+    cr_assert_ok(seglog_table_put_str_str(table, "sieben", "seven"));
+    cr_assert_ok(seglog_table_get_u64_str(table, 7, str, 6));
+    cr_assert_str_eq(str, "seven");
+    cr_assert_status(seglog_table_get_u64_str(table, 7, str, 5), -EMSGSIZE);
+    cr_assert_status(seglog_table_get_u64_str(table, 7, str, 0), -EMSGSIZE);
+    cr_assert_status(seglog_table_get_u64_str(table, 8, str, 8), -ENOENT);
+    cr_assert_ok(seglog_table_get_str_u64(table, "seven", &n));
+    cr_assert_eq(n, 7);
+    cr_assert_status(seglog_table_get_str_u64(table, "eight", &n), -ENOENT);
+    cr_assert_status(seglog_table_get_str_u64(table, "sieben", &n), SEGLOG_EMISMATCH);
+    cr_assert_ok(seglog_table_put_str_str(table, "long", "no number at all"));
+    cr_assert_status(seglog_table_get_str_u64(table, "long", &n), SEGLOG_EMISMATCH);
+    cr_assert_eq(n, 7);
+    cr_assert_ok(seglog_table_get_str_str(table, "sieben", str, sizeof(str)));
+    cr_assert_str_eq(str, "seven");
     seglog_table_close(table);
 }
 
