@@ -76,7 +76,7 @@ static int make_file(int fd, const struct seglog_ring_options *o, uint64_t start
     struct fs_facts fs;
     int rc = fs_facts(fd, &fs);
 
-    if (rc == 0 && fs.is_refused && !(o->flags & SEGLOG_RING_FORCE_FS))
+    if (rc == 0 && ring_fs_refused(&fs, o->flags))
         rc = SEGLOG_EFS;
     if (rc == 0)
         rc = fill_facts(o, fd, start, &facts);

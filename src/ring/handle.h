@@ -136,6 +136,11 @@ int ring_map_writable(struct seglog_ring *ring);
 /* Count a producer or consumer in or out. */
 void ring_user(struct seglog_ring *ring, int change);
 
+static inline bool ring_fs_refused(const struct fs_facts *fs, uint32_t flags)
+{
+    return fs->is_refused && !fs->maps_only && !(flags & SEGLOG_RING_FORCE_FS);
+}
+
 /* ---- create.c ------------------------------------------------------------------------------- */
 /* As seglog_ring_create(), with the position of the first message: for tests of what wraps. */
 int ring_create_at(const char *path, const struct seglog_ring_options *options, uint64_t start);

@@ -203,7 +203,7 @@ static int check_fs(struct seglog_ring *ring)
 
     if (rc < 0)
         return rc;
-    if (fs.is_refused && !(ring->flags & SEGLOG_RING_FORCE_FS))
+    if (ring_fs_refused(&fs, ring->flags))
         return SEGLOG_EFS;
     ring->page = map_page_size_of(ring->fd);
     return 0;

@@ -56,7 +56,7 @@ static int find_range(int fd, const struct seglog_map_options *o, struct region_
         rc = fs_facts(fd, &fs);
     if (rc < 0)
         return rc;
-    if (fs.is_refused && !(o->flags & SEGLOG_MAP_FORCE_FS))
+    if (fs.is_refused && !fs.maps_only && !(o->flags & SEGLOG_MAP_FORCE_FS))
         return SEGLOG_EFS;
     if (!facts.is_regular || o->offset >= facts.size)
         return -EINVAL;

@@ -127,7 +127,8 @@ int dir_each(int dirfd, int (*fn)(void *context, const char *name), void *contex
 /* What the file system of a descriptor is. */
 struct fs_facts {
     char name[32];
-    bool is_refused;  /* network or FUSE: shared mappings are not coherent; hugetlbfs */
+    bool is_refused;  /* network or FUSE: shared mappings are not coherent; or maps_only */
+    bool maps_only;   /* hugetlbfs: no write(2); what is only mapped may live there */
     bool is_volatile; /* tmpfs and its kin */
     bool reserves;    /* fallocate guarantees later stores */
     uint64_t free_bytes;

@@ -14,9 +14,10 @@
 #include <stdio.h>
 #include <sys/vfs.h>
 
-#define REFUSED  (1u << 0)
-#define VOLATILE (1u << 1)
-#define RESERVES (1u << 2)
+#define REFUSED   (1u << 0)
+#define VOLATILE  (1u << 1)
+#define RESERVES  (1u << 2)
+#define MAPS_ONLY (1u << 3)
 
 struct fs_kind {
     uint32_t magic;
@@ -30,7 +31,7 @@ static const struct fs_kind fs_kinds[] = {
     {0x58465342, RESERVES, "xfs"},
     {0x01021994, VOLATILE | RESERVES, "tmpfs"},
     {0x858458f6, VOLATILE, "ramfs"},
-    {0x958458f6, REFUSED | VOLATILE, "hugetlbfs"},
+    {0x958458f6, REFUSED | VOLATILE | MAPS_ONLY, "hugetlbfs"},
     {0x9123683e, 0, "btrfs"},
     {0xf2f52010, 0, "f2fs"},
     {0x2fc12fc1, 0, "zfs"},
@@ -88,6 +89,7 @@ int fs_facts(int fd, struct fs_facts *out)
 
     *out = (struct fs_facts){
         .is_refused = kind && (kind->traits & REFUSED),
+        .maps_only = kind && (kind->traits & MAPS_ONLY),
         .is_volatile = kind && (kind->traits & VOLATILE),
         .reserves = kind && (kind->traits & RESERVES),
         .free_bytes = (uint64_t)st.f_bavail * (uint64_t)(st.f_frsize ? st.f_frsize : st.f_bsize),

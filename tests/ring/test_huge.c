@@ -1,0 +1,99 @@
+/*
+ * A ring on hugetlbfs, whose pages are what its file is made of. A file system of that kind is mounted
+ * where nobody else sees it, on pages that are given back; where that may not be done it is left out.
+ */
+#include "ring/rings.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#define PAGES    "/proc/sys/vm/nr_hugepages"
+#define WANTED   4 /* the words' page, the data's, and as many to spare */
+#define LEFT_OUT 77
+
+static long pages_read(void)
+{
+    FILE *file = fopen(PAGES, "re");
+    long n = -1;
+
+    if (file && fscanf(file, "%ld", &n) != 1)
+        n = -1;
+    if (file)
+        (void)fclose(file);
+    return n;
+}
+
+static bool pages_write(long n)
+{
+    FILE *file = fopen(PAGES, "we");
+
+    if (!file)
+        return false;
+    (void)fprintf(file, "%ld\n", n);
+    return fclose(file) == 0 && pages_read() == n;
+}
+
+/* The child has a view of the mounts of its own: whatever happens to it, nothing stays mounted. */
+static int uses_a_huge_ring(struct child *parent, void *arg)
+{
+    const char *dir = arg;
+    const struct seglog_ring_options options = {.size = 4096};
+    struct seglog_ring_info info;
+    struct seglog_producer *p;
+    struct seglog_consumer *c;
+    struct seglog_ring *ring;
+    struct seglog_view view;
+    char path[512];
+
+    (void)parent;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", dir, "hugetlbfs", 0, NULL) < 0)
+        return LEFT_OUT;
+    snprintf(path, sizeof(path), "%s/ring", dir);
+    /* Sizes are whole pages, and those are huge here. */
+    child_must_be(seglog_ring_create(path, &options), -EINVAL);
+    child_must(seglog_ring_create(path, NULL));
+    child_must(seglog_ring_open(path, 0, &ring));
+    child_must(seglog_ring_inspect(ring, &info));
+    child_assert(info.size >= UINT64_C(2) << 20);
+    child_must(seglog_producer_open(ring, NULL, &p));
+    child_must(seglog_consumer_open(ring, NULL, &c));
+    /* Several times round, so that messages lie across the end. */
+    for (uint64_t i = 0; i < info.size * 3 / 100000; i++) {
+        static uint8_t bytes[100000];
+
+        memset(bytes, (int)(i + 1), sizeof(bytes));
+        child_must(seglog_producer_put(p, bytes, sizeof(bytes), 0));
+        child_must(seglog_consumer_next(c, &view));
+        child_assert(view.len == sizeof(bytes) && memcmp(view.data, bytes, view.len) == 0);
+        seglog_consumer_release(c);
+    }
+    child_must(seglog_producer_close(p));
+    child_must(seglog_consumer_close(c));
+    child_must(seglog_ring_close(ring));
+    child_must(seglog_ring_remove(path, 0));
+    return 0;
+}
+
+Test(ring_huge, a_ring_lies_on_huge_pages)
+{
+    const long before = pages_read();
+    struct child child;
+    int status;
+    char *dir;
+
+    if (before < 0 || !pages_write(before + WANTED)) {
+        if (before >= 0)
+            (void)pages_write(before);
+        cr_skip("no huge pages to be had");
+    }
+    dir = tmpdir_make();
+    child_start(&child, uses_a_huge_ring, dir);
+    status = child_status(&child);
+    (void)pages_write(before);
+    tmpdir_remove(dir);
+    if (status == LEFT_OUT)
+        cr_skip("no mount of hugetlbfs to be had");
+    cr_assert_eq(status, 0);
+}
