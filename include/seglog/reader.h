@@ -60,6 +60,9 @@ enum seglog_wait {
  * and its views are released, or at close: for a long scan that is not to push out what others need.
  * Unless others map them, and only as a hint. */
 #define SEGLOG_READER_DROP_BEHIND (1u << 4)
+/* With SEGLOG_READER_COPY: where the medium does not give the bytes of frames (-EIO), go on behind
+ * them, as behind damage: SEGLOG_ECORRUPT tells what is lost. Not with SEGLOG_READER_NO_VERIFY. */
+#define SEGLOG_READER_SKIP_BAD (1u << 5)
 
 struct seglog_reader_options {
     struct seglog_place from; /* all zero: the first record */

@@ -206,7 +206,7 @@ int cmd_salvage(struct cli *cli, int argc, char **argv)
         signals_catch();
         s->walk = (struct walk){.cli = cli,
                                 .dir = s->dir,
-                                .flags = SEGLOG_READER_COPY | s->force,
+                                .flags = SEGLOG_READER_COPY | SEGLOG_READER_SKIP_BAD | s->force,
                                 .context = s,
                                 .put = put,
                                 .settle = settle,

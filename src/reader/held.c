@@ -54,6 +54,7 @@ int held_open(struct seglog_reader *r, uint64_t number, struct held **out, const
         return rc;
     }
     source_init(&held->src, held->seg);
+    held->src.fills_holes = (r->flags & SEGLOG_READER_SKIP_BAD) != 0;
     rc = held_read_footer(held);
     if (rc < 0 && rc != -EAGAIN && rc != SEGLOG_ECORRUPT) {
         held_close(r, held);

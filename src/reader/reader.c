@@ -16,7 +16,7 @@
 
 #define KNOWN_FLAGS                                                                              \
     (SEGLOG_READER_NO_VERIFY | SEGLOG_READER_COPY | SEGLOG_READER_TAG | SEGLOG_READER_FORCE_FS | \
-     SEGLOG_READER_DROP_BEHIND)
+     SEGLOG_READER_DROP_BEHIND | SEGLOG_READER_SKIP_BAD)
 
 /* ---- the hot loop --------------------------------------------------------------------------- */
 
@@ -330,6 +330,9 @@ int seglog_reader_open(const char *dir, const struct seglog_reader_options *opti
         options = &defaults;
     if (options->wait > SEGLOG_WAIT_SLEEP || (options->flags & ~KNOWN_FLAGS) != 0 ||
         options->from.kind > SEGLOG_PLACE_TIME)
+        return -EINVAL;
+    if ((options->flags & SEGLOG_READER_SKIP_BAD) &&
+        (options->flags & (SEGLOG_READER_COPY | SEGLOG_READER_NO_VERIFY)) != SEGLOG_READER_COPY)
         return -EINVAL;
     r = calloc(1, sizeof(*r));
     if (!r)

@@ -123,7 +123,7 @@ static int damage_pass(struct seglog_reader *r, struct scan *scan)
     const uint64_t number = held->seg->facts.number, offset = r->place.at;
     uint64_t first = place_seq(&r->place);
     const uint64_t seq = first;
-    const char *cause = scan->why;
+    const char *cause = held->src.has_hole ? "the medium does not give these bytes" : scan->why;
     uint64_t lost, base;
     const int rc = held_resync(held, scan, &lost);
 
@@ -161,7 +161,7 @@ static int step_bad(struct seglog_reader *r, struct scan *scan)
         if (rc != 0)
             return rc == 1 ? 0 : held_failed(r, rc);
         log_view_refresh(&r->view);
-        if (log_view_bad(&r->view, held->seg, r->place.at) == BAD_END)
+        if (!held->src.has_hole && log_view_bad(&r->view, held->seg, r->place.at) == BAD_END)
             return reader_blocked(r, BLOCK_OTHER);
     }
     return damage_pass(r, scan);

@@ -29,6 +29,42 @@ void source_forget(struct source *src)
     src->window_len = 0;
 }
 
+/*
+ * Page by page, to the end of the last one: ones where there is none to be had, of which no frame, nor
+ * the end of a log, is made.
+ */
+static int window_fill_around(struct source *src, uint64_t offset, uint64_t len)
+{
+    const uint64_t size = src->seg->facts.size;
+    const uint64_t last = align_up(offset + len, PAGE_BYTES), end = last < size ? last : size;
+    uint64_t at = offset;
+
+    if (end - offset > src->window_cap) {
+        uint8_t *window = realloc(src->window, end - offset);
+
+        if (!window)
+            return -ENOMEM;
+        src->window = window;
+        src->window_cap = end - offset;
+    }
+    while (at < end) {
+        const uint64_t rest = PAGE_BYTES - at % PAGE_BYTES, n = rest < end - at ? rest : end - at;
+        const int rc = segment_pread(src->seg, src->window + (at - offset), n, at);
+
+        if (rc < 0 && rc != -EIO && rc != -ENODATA)
+            return rc;
+        if (rc < 0) {
+            memset(src->window + (at - offset), 0xFF, n);
+            src->has_hole = true;
+        }
+        at += n;
+    }
+    src->window_want = PAGE_BYTES; /* media take long to say no */
+    src->window_off = offset;
+    src->window_len = end - offset;
+    return 0;
+}
+
 static int window_fill(struct source *src, uint64_t offset, uint64_t len)
 {
     const uint64_t rest = src->seg->facts.size - offset;
@@ -45,11 +81,14 @@ static int window_fill(struct source *src, uint64_t offset, uint64_t len)
         src->window_cap = want;
     }
     src->window_len = 0;
+    src->has_hole = false;
     rc = segment_pread(src->seg, src->window, want, offset);
     if (rc < 0 && want > len) { /* perhaps only what lies ahead cannot be read */
         want = len;
         rc = segment_pread(src->seg, src->window, want, offset);
     }
+    if ((rc == -EIO || rc == -ENODATA) && src->fills_holes)
+        return window_fill_around(src, offset, len);
     if (rc < 0)
         return rc;
     src->window_off = offset;

@@ -17,6 +17,9 @@ struct source {
     uint64_t window_len;
     uint64_t window_cap;
     uint64_t window_want; /* bytes to read next time, doubled each time; 0: as many as are useful */
+    bool
+        fills_holes; /* what the medium does not give (-EIO) is taken for bytes that no frame has */
+    bool has_hole;   /* there are such in the window */
 };
 
 void source_init(struct source *src, const struct segment *seg);
