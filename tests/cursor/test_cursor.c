@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "log/stored.h"
@@ -428,6 +430,33 @@ Test(cursor, commits_that_are_not_durable_leave_the_last_durable_one_alone)
     cr_assert_ok(seglog_cursor_commit(cursor, 20));
     cr_assert_ok(seglog_cursor_commit(cursor, 21));
     cr_assert_eq(seq_if_torn(dir), 11);
+    cr_assert_ok(seglog_cursor_close(cursor));
+    tmpdir_remove(dir);
+}
+
+static _Atomic unsigned syncs;
+
+int fdatasync(int fd)
+{
+    atomic_fetch_add(&syncs, 1);
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+Test(cursor, a_durable_commit_of_the_place_that_is_stored_is_synced_once)
+{
+    char *dir = make_log(0);
+    struct seglog_cursor *cursor = take(dir, "c", SEGLOG_CURSOR_CREATE);
+    unsigned before;
+
+    expect_records(cursor, 0, 30);
+    cr_assert_ok(seglog_cursor_commit(cursor, 10));
+    cr_assert_ok(seglog_cursor_close(cursor));
+    cursor = take(dir, "c", SEGLOG_CURSOR_DURABLE);
+    before = atomic_load(&syncs);
+    cr_assert_ok(seglog_cursor_commit(cursor, 10));
+    cr_assert_eq(atomic_load(&syncs), before + 1);
+    cr_assert_ok(seglog_cursor_commit(cursor, 10));
+    cr_assert_eq(atomic_load(&syncs), before + 1);
     cr_assert_ok(seglog_cursor_close(cursor));
     tmpdir_remove(dir);
 }
