@@ -170,7 +170,7 @@ static struct iovec piece(const void *data, size_t len)
 int table_log_put(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
                   const void *value, size_t len, uint64_t *seq)
 {
-    le32 key_len;
+    le32 key_len = {0};
     const struct iovec pieces[] = {piece(&key_len, sizeof(key_len)), piece(key->data, key->len),
                                    piece(value, len)};
 
