@@ -199,7 +199,7 @@ int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t key
 {
     const uint64_t word = relaxed(&shard->slots);
     struct table_slots from, to;
-    uint64_t offset, moved = 0, next;
+    uint64_t offset = 0, moved = 0, next;
     unsigned bits = 4;
     int rc = 0;
 
