@@ -34,19 +34,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static const char *parse_level(const char *text, uint32_t *out)
-{
-    uint64_t level;
-    const char *why = parse_count(text, &level);
-
-    if (why)
-        return why;
-    if (level < 1 || level > SEGLOG_ARCHIVE_LEVEL_MAX)
-        return "not from 1 to 12";
-    *out = (uint32_t)level;
-    return NULL;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct archive *archive = state->input;
@@ -62,7 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_KEEP:
         return args_check(archive->cli, "--keep", arg, parse_count(arg, &o->keep));
     case KEY_LEVEL:
-        return args_check(archive->cli, "--level", arg, parse_level(arg, &o->level));
+        return args_check(archive->cli, "--level", arg, parse_archive_level(arg, &o->level));
     default:
         return args_parse_dir(archive->cli, &archive->dir, key, arg);
     }

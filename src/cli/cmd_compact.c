@@ -137,8 +137,7 @@ static const struct argp argp = {
 static int put(void *context, const struct seglog_view *view)
 {
     struct compact *c = context;
-    const struct seglog_record record = {
-        .data = view->data, .len = view->len, .time_ns = view->time_ns, .tag = view->tag};
+    const struct seglog_record record = walk_record(view);
     const int rc = seglog_keyed_is_newest(c->keyed, view);
 
     c->dropped += rc == 0;
@@ -178,12 +177,8 @@ static int print_report(struct compact *c)
     json_t *object;
 
     if (c->json) {
-        object = json_object();
-        report_number(object, "records", c->copier.records);
-        report_number(object, "bytes", c->copier.bytes);
+        object = copier_report(&c->copier);
         report_number(object, "dropped", c->dropped);
-        report_number(object, "first_seq", c->copier.first_seq);
-        report_number(object, "next_seq", c->copier.next_seq);
         report_flag(object, "complete", !signals_stopped());
         return report_print(c->cli, object);
     }

@@ -71,8 +71,7 @@ static const struct argp argp = {
 static int put(void *context, const struct seglog_view *view)
 {
     struct exporting *x = context;
-    const struct seglog_record record = {
-        .data = view->data, .len = view->len, .time_ns = view->time_ns, .tag = view->tag};
+    const struct seglog_record record = walk_record(view);
 
     if (x->json) {
         output_record(&x->output, view);

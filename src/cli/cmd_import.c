@@ -315,11 +315,7 @@ static int print_report(const struct importing *m)
     json_t *object;
 
     if (m->json) {
-        object = json_object();
-        report_number(object, "records", c->records);
-        report_number(object, "bytes", c->bytes);
-        report_number(object, "first_seq", c->first_seq);
-        report_number(object, "next_seq", c->next_seq);
+        object = copier_report(c);
         report_number(object, "void", c->voids);
         return report_print(m->cli, object);
     }

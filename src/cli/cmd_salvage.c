@@ -116,8 +116,7 @@ static void lost(void *context, const struct seglog_damage *damage)
 static int put(void *context, const struct seglog_view *view)
 {
     struct salvage *s = context;
-    const struct seglog_record record = {
-        .data = view->data, .len = view->len, .time_ns = view->time_ns, .tag = view->tag};
+    const struct seglog_record record = walk_record(view);
 
     return copier_put(&s->copier, view->seq, &record);
 }
@@ -136,11 +135,7 @@ static int print_report(struct salvage *s)
     json_t *object;
 
     if (s->json) {
-        object = json_object();
-        report_number(object, "records", c->records);
-        report_number(object, "bytes", c->bytes);
-        report_number(object, "first_seq", c->first_seq);
-        report_number(object, "next_seq", c->next_seq);
+        object = copier_report(c);
         report_number(object, "lost_numbers", s->numbers);
         json_object_set(object, "lost", s->losses);
         report_flag(object, "complete", !signals_stopped());

@@ -9,6 +9,7 @@
 
 #include "fail.h"
 #include "framing.h"
+#include "report.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -167,6 +168,17 @@ int copier_put(struct copier *copier, uint64_t seq, const struct seglog_record *
     copier->taken += span;
     copier->next_seq = seq + 1;
     return 0;
+}
+
+json_t *copier_report(const struct copier *copier)
+{
+    json_t *object = json_object();
+
+    report_number(object, "records", copier->records);
+    report_number(object, "bytes", copier->bytes);
+    report_number(object, "first_seq", copier->first_seq);
+    report_number(object, "next_seq", copier->next_seq);
+    return object;
 }
 
 int copier_failed(const struct copier *copier, int status)

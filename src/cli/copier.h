@@ -9,6 +9,7 @@
 
 #include "cli.h"
 
+#include <jansson.h>
 #include <seglog/log.h>
 
 #define COPIER_RECORDS 512
@@ -63,6 +64,9 @@ int copier_skip(struct copier *copier, uint64_t next_seq);
 /* Seal what was appended and close the log. returns exit_status, unless that is 0 and this fails: then
  * another one, having said why */
 int copier_end(struct copier *copier, int exit_status);
+
+/* What has come, as a new object: records, bytes, first_seq, next_seq. */
+json_t *copier_report(const struct copier *copier);
 
 /* Say what went wrong with the new log. returns an exit status */
 int copier_failed(const struct copier *copier, int status);

@@ -36,6 +36,13 @@ struct walk {
     bool has_last;
 };
 
+/* A record as it was met, to be stored elsewhere. Its bytes are those of the view. */
+static inline struct seglog_record walk_record(const struct seglog_view *view)
+{
+    return (struct seglog_record){
+        .data = view->data, .len = view->len, .time_ns = view->time_ns, .tag = view->tag};
+}
+
 /* Stand before the first record. returns 0 or a status; walk_close() in both cases */
 int walk_open(struct walk *walk, const char *doing);
 
