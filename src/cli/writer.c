@@ -6,8 +6,11 @@
 #include "fail.h"
 #include "signals.h"
 
+#include <seglog/archive.h>
+
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 #define BATCH_BYTES ((uint64_t)256 << 10)
 
@@ -15,6 +18,9 @@
 #define STOP_PATIENCE_MS 1000
 #define SETTLE_SLICE_MS  100
 #define NS_PER_MS        UINT64_C(1000000)
+
+/* After so long the turn of archiving below ends with the segment under way. */
+#define ARCHIVE_TURN_S 1
 
 /* Called by a helper thread of the library. */
 static void on_event(void *context, const struct seglog_event *event)
@@ -146,11 +152,62 @@ void writer_print_totals(const struct writer *writer)
             (unsigned long long)writer->records, (unsigned long long)writer->bytes, first, last);
 }
 
+/* ---- a turn of archiving ---------------------------------------------------------------------- */
+
+static int turn_is_over(void *context, const struct seglog_archived *archived)
+{
+    const struct timespec *end = context;
+    struct timespec now;
+
+    (void)archived;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec >= end->tv_nsec);
+}
+
+static int turn_is_stopped(void *context, uint64_t done, uint64_t total)
+{
+    (void)context;
+    (void)done;
+    (void)total;
+    return signals_stopped();
+}
+
+/*
+ * The log's own rule about archives is carried out by whoever is attached, and stopped when that one
+ * closes the log. So that a log which only short commands append to comes to be archived at all, each
+ * takes a turn before it ends.
+ */
+static void take_archive_turn(const struct writer *writer)
+{
+    struct seglog_log_settings settings;
+    struct seglog_archive_options options;
+    struct timespec end;
+    int rc = seglog_settings_read(writer->dir, &settings);
+
+    if (rc < 0 || settings.archive_after_ns == 0 || signals_stopped())
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += ARCHIVE_TURN_S;
+    options = (struct seglog_archive_options){.older_than_ns = settings.archive_after_ns,
+                                              .level = settings.archive_level,
+                                              .on_segment = turn_is_over,
+                                              .on_progress = turn_is_stopped,
+                                              .context = &end};
+    rc = seglog_archive(writer->dir, &options, NULL);
+    if (rc < 0 && rc != -EBUSY && rc != -ECANCELED && rc != SEGLOG_ECORRUPT && rc != SEGLOG_EFS)
+        note(writer->cli, "%s: warning: segments wait to be archived: %s", writer->dir,
+             seglog_strerror(rc));
+}
+
 int writer_close(struct writer *writer, int exit_status)
 {
     int rc;
 
     seglog_appender_close(writer->appender);
     rc = seglog_log_close(writer->log);
-    return rc < 0 && exit_status == 0 ? fail_status(writer->cli, writer->dir, rc) : exit_status;
+    if (rc < 0 && exit_status == 0)
+        return fail_status(writer->cli, writer->dir, rc);
+    if (exit_status == 0)
+        take_archive_turn(writer);
+    return exit_status;
 }

@@ -60,7 +60,8 @@ int writer_failed(const struct writer *writer, int status);
 /* `appended N records, ...` on stderr. */
 void writer_print_totals(const struct writer *writer);
 
-/* returns exit_status, unless that is 0 and closing fails: then another one, having said why */
+/* Close the log, then archive what its rule wants archived, for a second and a segment at most. returns
+ * exit_status, unless that is 0 and closing fails: then another one, having said why */
 int writer_close(struct writer *writer, int exit_status);
 
 #endif

@@ -55,6 +55,12 @@ exec 7>&-
 wait $!
 "$SEGLOG" cat ruled | cmp - <(seq 0 4999)
 fact $? 'and the records are the same'
+"$SEGLOG" create brief --segment-size 64K --archive-after 0s
+seq 0 4999 | "$SEGLOG" append brief
+[ -f brief/0000000000000000.arc ] && ! "$SEGLOG" info brief | grep -qE '^[0-9]+ +sealed'
+fact $? 'by one that ends at once, too'
+"$SEGLOG" cat brief | cmp - <(seq 0 4999)
+fact $? 'without harm'
 "$SEGLOG" config ruled archive-after=off && "$SEGLOG" config ruled | grep -qx 'archive-after=off'
 fact $? 'it can be taken back'
 "$SEGLOG" config ruled archive-level=13 2>err
