@@ -8,7 +8,7 @@
 set -eu
 
 core="gcc libc6-dev make cmake pkg-config libxxhash-dev liburing-dev liblz4-dev libjansson-dev"
-extra="g++ git libcriterion-dev clang clang-format mandoc bindfs afl++ lz4 patch"
+extra="g++ git libcriterion-dev clang clang-format mandoc bindfs afl++ lz4 patch jq python3"
 
 case ${1:-all} in
 core) wanted=$core ;;

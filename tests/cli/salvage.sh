@@ -70,7 +70,11 @@ fact $? 'and stay so'
 fact $? 'an empty log is one, too'
 
 # Damage: a byte of a payload in each kind of segment, and a header.
-harm() { printf X | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+harm() { # another byte than the one that is there
+    local there
+    there=$(od -An -tu1 -j "$2" -N 1 "$1")
+    printf "\\$(printf %o $((there ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
 cp -r log bad
 sealed=$(ls bad/*.seg | head -1)
 harm "$sealed" $((20480 + 64 * 10 + 40)) # the payload of record 10 in it
