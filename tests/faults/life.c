@@ -1,7 +1,7 @@
 /*
  * A life, told. See life.h.
  */
-#include "faults/life.h"
+#include "faults/keep.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -306,6 +306,26 @@ static bool inspect_part(struct life *life)
     return true;
 }
 
+static bool keep_part(struct life *life)
+{
+    must(life, keep_cursor_open(life));
+    for (uint32_t i = 0; i < life->acked / 2; i++)
+        must(life, keep_cursor_move(life));
+    must(life, keep_cursor_commit(life));
+    if (after(life, keep_cursor_close(life), "keep_cursor_close") == NEXT_END)
+        return false;
+    must(life, keep_cursor_look(life));
+    must(life, keep_archive(life));
+    if (!read_part(life, 0) || !open_log(life))
+        return false;
+    must(life, keep_trim(life));
+    if (!close_log(life))
+        return false;
+    must(life, keep_cursor_look(life));
+    must(life, keep_cursor_remove(life));
+    return true;
+}
+
 /* As after the copy of a log: nothing is known of its boot. */
 static bool reopen_as_copy(struct life *life)
 {
@@ -326,8 +346,8 @@ static bool tell_all(struct life *life)
 
     must(life, create(life));
     if (!write_part(life) || !close_log(life) || !read_part(life, 0) ||
-        !read_part(life, SEGLOG_READER_COPY) || !inspect_part(life) || !open_log(life) ||
-        !close_log(life))
+        !read_part(life, SEGLOG_READER_COPY) || !inspect_part(life) || !keep_part(life) ||
+        !inspect_part(life) || !open_log(life) || !close_log(life))
         return false;
     if (calls_met() != CALL_ANY || !pretends)
         return open_log(life);
@@ -340,6 +360,7 @@ static void end(struct life *life)
 {
     if (life->reader)
         seglog_reader_close(life->reader);
+    (void)keep_cursor_close(life);
     if (life->ap)
         cr_assert_ok(seglog_appender_close(life->ap));
     if (life->log)
@@ -353,10 +374,15 @@ static void read_acked(const struct life *life)
 {
     struct seglog_reader *reader;
     struct seglog_view view;
+    uint64_t first, end;
     uint32_t found = 0;
     int rc;
 
     cr_assert_ok(seglog_reader_open(life->dir, NULL, &reader));
+    cr_assert_ok(seglog_reader_bounds(reader, &first, &end));
+    cr_assert(first <= (life->may_trim ? life->cursor_done : 0));
+    while (found < life->acked && life->seqs[found] < first)
+        found++; /* trimmed */
     while ((rc = seglog_reader_next(reader, &view)) == 0) {
         if (found == life->acked || view.seq != life->seqs[found])
             continue;

@@ -28,6 +28,10 @@ struct life {
     struct seglog_log *log;
     struct seglog_appender *ap;
     struct seglog_reader *reader;
+    struct seglog_cursor *cursor;
+    uint64_t cursor_seq;         /* behind what it handed out last */
+    uint64_t cursor_done;        /* what was committed last */
+    bool may_trim;               /* segments wholly below that may be gone */
     uint64_t seqs[LIFE_RECORDS]; /* of what was acknowledged */
     uint32_t indices[LIFE_RECORDS];
     uint32_t acked;

@@ -2,7 +2,10 @@
  * Each system call of a log's life fails, one at a time: with EIO, ENOSPC, EDQUOT, EINTR, or by doing
  * half of what it was asked for. See life.h for what must hold then.
  *
- *     SEGLOG_TEST_QUICK   one in eight
+ * One in two of them, others each time.
+ *
+ *     SEGLOG_TEST_QUICK   one in sixteen
+ *     SEGLOG_FAULTS=N     one in N
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +17,7 @@
 #include "log/handle.h"
 #include "support/check.h"
 #include "support/tmpdir.h"
+#include "sys/clock.h"
 
 static void in_memory(void)
 {
@@ -36,15 +40,24 @@ static uint64_t count_calls(int error)
     return calls_counted();
 }
 
+static unsigned one_in(void)
+{
+    const char *asked = getenv("SEGLOG_FAULTS");
+
+    if (asked && atoi(asked) > 0)
+        return (unsigned)atoi(asked);
+    return getenv("SEGLOG_TEST_QUICK") ? 16 : 2;
+}
+
 static void each_call(int error, const char *name, unsigned at_least)
 {
-    const unsigned step = getenv("SEGLOG_TEST_QUICK") ? 8 : 1;
+    const unsigned step = one_in();
     unsigned told = 0, poisoned = 0, n = 0;
     bool met = true;
 
     in_memory();
     (void)count_calls(error);
-    for (uint64_t nth = 1; met; nth += step) {
+    for (uint64_t nth = 1 + clock_monotonic_ns() % step; met; nth += step) {
         char *dir = tmpdir_make();
         struct life life = {.dir = dir,
                             .calls = {.nth = nth, .error = error, .pretends = true},
