@@ -82,7 +82,9 @@ harm "$sealed" $((20480 + 64 * 20 + 16)) # the header of record 20, and so
 harm "$sealed" $((20480 + 64 * 21 + 16)) # that behind it
 base=$("$SEGLOG" info --json bad | tr '{' '\n' | grep '"state": "sealed"' | head -1 |
     grep -oE '"first_seq": [0-9]+' | grep -oE '[0-9]+')
-harm "$(ls bad/*.arc | tail -1)" 5000
+# One byte of a packed block may lead to a match of the same bytes, and harm nothing: so a few.
+packed=$(ls bad/*.arc | tail -1)
+for at in $(seq 5000 5015); do harm "$packed" "$at"; done
 find bad -type f -exec md5sum {} + | sort >before
 "$SEGLOG" salvage --json bad good >out
 status_is_ok=$?
