@@ -62,11 +62,16 @@ int keep_archive(struct life *life)
 /* All below the cursor's place may go, and nothing else. */
 int keep_trim(struct life *life)
 {
-    const struct seglog_trim_options options = {.before_seq = UINT64_MAX};
+    const struct seglog_trim_options options = {.flags = SEGLOG_TRIM_BEFORE,
+                                                .before_seq = UINT64_MAX};
     struct seglog_trim_report report;
+    int rc;
 
     life->may_trim = true;
-    return seglog_log_trim(life->log, &options, &report);
+    rc = seglog_log_trim(life->log, &options, &report);
+    if (rc == 0)
+        cr_assert(report.first_seq > 0 && report.first_seq <= life->cursor_done);
+    return rc;
 }
 
 int keep_cursor_remove(struct life *life)
