@@ -67,14 +67,12 @@ static int ring_empty(struct seglog_ring *ring, const struct boot_facts *now)
 static int boot_now(const struct seglog_ring *ring, struct boot_facts *now)
 {
     struct file_facts file;
-    int rc = file_facts(ring->fd, &file);
+    const int rc = file_facts(ring->fd, &file);
 
     if (rc < 0)
         return rc;
     *now = (struct boot_facts){.dev = file.dev, .ino = file.ino};
-    rc = boot_id_read(now->boot_id);
-    now->known = rc == 0;
-    return rc == -ENOENT ? 0 : rc;
+    return boot_id_find(now->boot_id, &now->known);
 }
 
 /* Are the shared words of this boot? Where nobody can tell: if somebody is attached already. */

@@ -117,9 +117,7 @@ static int read_header(struct seglog_cell *cell, const struct seglog_cell_option
     cell->boot.dev = file.dev;
     cell->boot.ino = file.ino;
     *size = file.size;
-    rc = boot_id_read(cell->boot.boot_id);
-    cell->boot.known = rc == 0;
-    return rc == -ENOENT ? 0 : rc;
+    return boot_id_find(cell->boot.boot_id, &cell->boot.known);
 }
 
 static void cell_free(struct seglog_cell *cell)

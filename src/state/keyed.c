@@ -282,14 +282,12 @@ int seglog_keyed_stat(struct seglog_keyed *keyed, struct seglog_keyed_stat *out)
 static int boot_read(struct seglog_keyed *k)
 {
     struct file_facts file;
-    int rc = file_facts(k->table->fd, &file);
+    const int rc = file_facts(k->table->fd, &file);
 
     if (rc < 0)
         return rc;
     k->boot = (struct boot_facts){.dev = file.dev, .ino = file.ino};
-    rc = boot_id_read(k->boot.boot_id);
-    k->boot.known = rc == 0;
-    return rc == -ENOENT ? 0 : rc;
+    return boot_id_find(k->boot.boot_id, &k->boot.known);
 }
 
 int seglog_keyed_open(const char *dir, const char *path, const struct seglog_keyed_options *options,

@@ -183,9 +183,7 @@ static int read_header(struct seglog_table *t, const struct seglog_table_options
     t->seed = state_seed(t->facts.generation);
     *size = file.size;
     *boot = (struct boot_facts){.dev = file.dev, .ino = file.ino};
-    rc = boot_id_read(boot->boot_id);
-    boot->known = rc == 0;
-    return rc == -ENOENT ? 0 : rc;
+    return boot_id_find(boot->boot_id, &boot->known);
 }
 
 /* Beside others, but whoever was alone has not done what had to be done: it failed, or was killed. */

@@ -102,6 +102,14 @@ int boot_id_read(uint8_t out[16])
     return uuid_parse(text, out);
 }
 
+int boot_id_find(uint8_t out[16], bool *known)
+{
+    const int rc = boot_id_read(out);
+
+    *known = rc == 0;
+    return rc == -ENOENT ? 0 : rc;
+}
+
 int random_bytes(void *out, size_t n)
 {
     uint8_t *at = out;
