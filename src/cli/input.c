@@ -10,6 +10,7 @@
 #include "fail.h"
 #include "parse.h"
 #include "signals.h"
+#include "stamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCH_RECORDS 512
@@ -112,19 +112,11 @@ error_t input_take_argument(struct input *input, const char **place, char *arg)
 
 /* ---- handing on -------------------------------------------------------------------------------- */
 
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 /* How many records may go now; waits until it is one at least. -EINTR when asked to stop. */
 static int rate_allows(struct input *input)
 {
     while (!signals_stopped()) {
-        const uint64_t elapsed_us = (clock_ns() - input->start_ns) / 1000;
+        const uint64_t elapsed_us = (stamp_steady_ns() - input->start_ns) / 1000;
         const double due = 1 + (double)elapsed_us * (double)input->rate / 1e9;
         const double ready = due - (double)input->records;
         int rc;
@@ -265,7 +257,7 @@ int input_run(struct input *input)
 {
     int exit_status = 0;
 
-    input->start_ns = clock_ns();
+    input->start_ns = stamp_steady_ns();
 
     if (input->file_count == 0)
         return input_file(input, STDIN_FILENO, "standard input");

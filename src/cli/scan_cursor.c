@@ -8,22 +8,14 @@
 #include "scan_state.h"
 
 #include "fail.h"
+#include "stamp.h"
 
 #include <seglog/cursor.h>
 
 #include <errno.h>
-#include <time.h>
 
 /* How often the place is moved under a stream that never pauses. */
-#define MOVE_NS INT64_C(100000000)
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
+#define MOVE_NS UINT64_C(100000000)
 
 /* Take the cursor; where its place is gone, say so and take the one where the log goes on. */
 static int take(struct scan *scan, const struct seglog_place *from, uint32_t flags)
@@ -91,7 +83,7 @@ int scan_cursor_open(struct scan *scan, int (*place)(struct scan *scan))
         return rc;
     scan->reader = seglog_cursor_reader(scan->cursor);
     scan->from_seq = 0; /* wherever the cursor leads to is to be printed */
-    scan->due_ns = now_ns() + MOVE_NS;
+    scan->due_ns = stamp_steady_ns() + MOVE_NS;
     rc = is_new ? 0 : find_end(scan);
     seglog_reader_position(scan->reader, &scan->done_seq, &scan->epoch);
     return rc;
@@ -122,12 +114,12 @@ void scan_cursor_move(struct scan *scan, bool now)
 {
     int rc;
 
-    if (!scan->cursor || scan->output.sink.error || (!now && now_ns() < scan->due_ns))
+    if (!scan->cursor || scan->output.sink.error || (!now && stamp_steady_ns() < scan->due_ns))
         return;
     if (sink_flush(&scan->output.sink) < 0)
         return; /* nobody knows how much of it was read */
     rc = seglog_cursor_commit(scan->cursor, scan->done_seq);
-    scan->due_ns = now_ns() + MOVE_NS;
+    scan->due_ns = stamp_steady_ns() + MOVE_NS;
     if (rc == 0)
         return;
     scan->exit_status =

@@ -22,7 +22,7 @@ struct scan {
     uint64_t bad_offset;
     struct seglog_cursor *cursor; /* the one to move; the reader is its reader. NULL: none */
     uint64_t done_seq;            /* with a cursor: all below was printed or passed over */
-    int64_t due_ns;               /* with a cursor: when it is moved next, at the latest */
+    uint64_t due_ns;              /* with a cursor: when it is moved next, at the latest */
     int exit_status;
     bool from_first; /* the interval starts where the log starts */
     bool at_most;    /* only so many records from its start are wanted */

@@ -50,10 +50,20 @@ unsigned stamp_decimal(uint64_t value, char *out)
     return n;
 }
 
-uint64_t stamp_now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+uint64_t stamp_now_ns(void)
+{
+    return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t stamp_steady_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
 }

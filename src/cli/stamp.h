@@ -17,4 +17,7 @@ unsigned stamp_decimal(uint64_t value, char *out);
 /* The wall clock. */
 uint64_t stamp_now_ns(void);
 
+/* One that never steps, from any beginning: for how long something takes. */
+uint64_t stamp_steady_ns(void);
+
 #endif

@@ -5,12 +5,12 @@
 
 #include "fail.h"
 #include "signals.h"
+#include "stamp.h"
 
 #include <seglog/archive.h>
 
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 #define BATCH_BYTES ((uint64_t)256 << 10)
 
@@ -20,7 +20,7 @@
 #define NS_PER_MS        UINT64_C(1000000)
 
 /* After so long the turn of archiving below ends with the segment under way. */
-#define ARCHIVE_TURN_S 1
+#define ARCHIVE_TURN_MS 1000
 
 /* Called by a helper thread of the library. */
 static void on_event(void *context, const struct seglog_event *event)
@@ -156,12 +156,10 @@ void writer_print_totals(const struct writer *writer)
 
 static int turn_is_over(void *context, const struct seglog_archived *archived)
 {
-    const struct timespec *end = context;
-    struct timespec now;
+    const uint64_t *end_ns = context;
 
     (void)archived;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec >= end->tv_nsec);
+    return stamp_steady_ns() >= *end_ns;
 }
 
 static int turn_is_stopped(void *context, uint64_t done, uint64_t total)
@@ -181,18 +179,17 @@ static void take_archive_turn(const struct writer *writer)
 {
     struct seglog_log_settings settings;
     struct seglog_archive_options options;
-    struct timespec end;
+    uint64_t end_ns;
     int rc = seglog_settings_read(writer->dir, &settings);
 
     if (rc < 0 || settings.archive_after_ns == 0 || signals_stopped())
         return;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += ARCHIVE_TURN_S;
+    end_ns = stamp_steady_ns() + ARCHIVE_TURN_MS * NS_PER_MS;
     options = (struct seglog_archive_options){.older_than_ns = settings.archive_after_ns,
                                               .level = settings.archive_level,
                                               .on_segment = turn_is_over,
                                               .on_progress = turn_is_stopped,
-                                              .context = &end};
+                                              .context = &end_ns};
     rc = seglog_archive(writer->dir, &options, NULL);
     if (rc < 0 && rc != -EBUSY && rc != -ECANCELED && rc != SEGLOG_ECORRUPT && rc != SEGLOG_EFS)
         note(writer->cli, "%s: warning: segments wait to be archived: %s", writer->dir,
