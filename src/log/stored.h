@@ -43,6 +43,7 @@ int stored_write(const struct log_view *view, int fd, struct stored_place *last,
                  const struct cursor_facts *facts, bool durable);
 /* Sync what is stored, unless it is known to be. */
 int stored_sync(int fd, struct stored_place *last);
+/* A new file, whole, its name durable. -EEXIST: it is there */
 int stored_create(const struct log_view *view, const char *name, const struct cursor_facts *facts);
 
 /* Call fn for each name; a nonzero answer stops and is returned. */
