@@ -360,8 +360,9 @@ int seglog_log_close(struct seglog_log *log)
     }
     if (log->appenders != 0)
         return -EBUSY;
-    log_helper_stop(log);
+    /* The pacer first: what it does may ask for the helper, as what an appender does may. */
     rc = log_pace_stop(log);
+    log_helper_stop(log);
     /* What filled up and was not sealed in time: nobody else may be there to do it. */
     if (log->view.settings.sync >= SEGLOG_SYNC_SEALED &&
         log->seal_next < log->active->seg->facts.number)

@@ -266,9 +266,10 @@ static void *preparer_main(void *arg)
 
 void log_ask(struct seglog_log *log, uint64_t number, bool seal)
 {
-    const bool threads = !(log->flags & SEGLOG_LOG_NO_HELPER);
+    bool threads;
 
     pthread_mutex_lock(&log->lock);
+    threads = !(log->flags & SEGLOG_LOG_NO_HELPER) && !log->helper_stops;
     if (number > log->active->seg->facts.number) {
         log->wanted = true;
         if (log->spares_goal == 0)
@@ -293,6 +294,7 @@ void log_left(struct seglog_log *log)
     pthread_cond_signal(log->preparer_runs ? &log->prepare : &log->work);
 }
 
+/* By whoever closes the handle, when no other thread but these is left in it. */
 void log_helper_stop(struct seglog_log *log)
 {
     pthread_mutex_lock(&log->lock);
