@@ -106,6 +106,8 @@ static int map_make(int fd, const struct seglog_map_options *o, bool is_volatile
     };
     map->guard = fork_guard_new();
     rc = map->guard ? find_range(fd, o, &region, &map->skip) : -ENOMEM;
+    if (rc == 0 && o->mode == SEGLOG_MAP_WRITE)
+        file_settle(fd); /* its size may be one that somebody is about to give it */
     if (rc == 0)
         rc = region_open(&map->region, fd, &region);
     if (rc < 0)
@@ -379,25 +381,15 @@ static int may_grow(struct seglog_map *map)
     return !map->grows || map->mode == SEGLOG_MAP_PRIVATE ? -EPERM : 0;
 }
 
-/*
- * The map ends where the file ends.
- *
- * Whoever makes a file longer sets the new size first and then, on ext4, zeroes the rest of what was
- * the last page. What is stored there in between, on the strength of the new size, is lost. So wait for
- * that call to be over: one of our own that changes nothing comes after it.
- */
+/* The map ends where the file ends. */
 static int map_up_to(struct seglog_map *map, uint64_t file_size)
 {
     const uint64_t mapped = map->region.options.offset + atomic_load(&map->region.size);
 
     if (file_size < mapped)
         return map_lost(map);
-    if (file_size > mapped && map->mode == SEGLOG_MAP_WRITE) {
-        const int rc = file_lengthen(map->fd, file_size - 1, 1);
-
-        if (rc < 0)
-            return rc;
-    }
+    if (file_size > mapped && map->mode == SEGLOG_MAP_WRITE)
+        file_settle(map->fd);
     return region_extend(&map->region, file_size - map->region.options.offset);
 }
 

@@ -55,6 +55,14 @@ int file_reserve(int fd, uint64_t size);
  * longer. */
 int file_lengthen(int fd, uint64_t offset, uint64_t len);
 
+/*
+ * Wait for whoever is making the file longer right now. fd is open for writing.
+ *
+ * The new size is to be seen before that call is over: ext4 sets it first and zeroes the rest of what
+ * was the last block afterwards, so that bytes stored there on the strength of the new size are lost.
+ */
+void file_settle(int fd);
+
 /* Let the page cache forget a range that is written. */
 int file_forget(int fd, uint64_t offset, uint64_t len);
 

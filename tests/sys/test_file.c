@@ -4,13 +4,17 @@
 #include "sys/file.h"
 
 #include "support/check.h"
+#include "support/child.h"
 #include "support/tmpdir.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -185,6 +189,60 @@ Test(file, a_reservation_ends_although_signals_keep_coming)
     cr_assert_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
     cr_assert_eq(size_of(fd), UINT64_C(64) << 20);
     file_close(fd);
+}
+
+#define STEPS 300u
+
+/* What the two sides of a file that is made longer know of each other. */
+struct growth {
+    int fd;
+    char *base; /* its mapping */
+    _Atomic uint64_t stored_up_to;
+};
+
+/* Store a byte behind what was the end, as soon as the file is seen to be longer. */
+static int store_behind_the_end(struct child *parent, void *arg)
+{
+    struct growth *g = arg;
+    struct file_facts facts;
+
+    (void)parent;
+    for (uint64_t end = 1; end < STEPS * 4096u; end = facts.size) {
+        while (child_must(file_facts(g->fd, &facts)), facts.size == end)
+            sched_yield();
+        file_settle(g->fd);
+        g->base[end + 9] = 'x';
+        atomic_store(&g->stored_up_to, facts.size);
+    }
+    return 0;
+}
+
+Test(file, what_is_stored_once_a_growth_has_settled_is_kept)
+{
+    struct growth *g = child_shared(sizeof(*g));
+    struct child child;
+    unsigned lost = 0;
+
+    g->fd = create("grows", "1");
+    g->base = mmap(NULL, (STEPS + 1) * 4096u, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
+    cr_assert_neq(g->base, MAP_FAILED);
+    child_start(&child, store_behind_the_end, g);
+    for (uint64_t end = 1; end < STEPS * 4096u; end += 4096) {
+        const int rc = file_lengthen(g->fd, end, 4096);
+
+        if (rc == -EOPNOTSUPP && end == 1) {
+            child_kill(&child);
+            cr_skip_test("this file system cannot reserve");
+        }
+        cr_assert_ok(rc);
+        while (atomic_load(&g->stored_up_to) != end + 4096)
+            sched_yield();
+        lost += g->base[end + 9] != 'x';
+    }
+    child_end(&child);
+    cr_assert_eq(lost, 0, "%u of %u are lost", lost, STEPS);
+    munmap(g->base, (STEPS + 1) * 4096u);
+    file_close(g->fd);
 }
 
 Test(file, syncs_succeed)
