@@ -23,8 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* How long after a death somebody may still look alive. */
-#define DEATH_NS UINT64_C(100000000)
+/* For the death of a process: a machine under load may take its time to carry it out. */
+#define PATIENCE_NS UINT64_C(30000000000)
 
 static char *dir_path;
 static int dir_fd = -1;
@@ -106,15 +106,16 @@ static void wait_exit_ok(pid_t pid)
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", (unsigned)status);
 }
 
-/* How long the byte stays held from now on, at most a little more than DEATH_NS. */
-static uint64_t held_for_ns(uint64_t byte)
+/* Does its death free the byte, with nobody reaping it, and without anybody's help? */
+static bool is_freed(uint64_t byte)
 {
     const uint64_t begin = clock_monotonic_ns();
-    uint64_t passed = 0;
 
-    while (probe(byte) == 1 && passed <= DEATH_NS)
-        passed = clock_monotonic_ns() - begin;
-    return passed;
+    while (probe(byte) == 1) {
+        if (clock_monotonic_ns() - begin > PATIENCE_NS)
+            return false;
+    }
+    return true;
 }
 
 Test(owner, a_held_byte_shows_and_its_neighbours_do_not)
@@ -230,7 +231,7 @@ Test(owner, death_by_sigkill_frees_at_once)
     wait_stopped(pid);
     cr_assert_eq(probe(5), 1);
     cr_assert_eq(kill(pid, SIGKILL), 0);
-    cr_assert_leq(held_for_ns(5), DEATH_NS);
+    cr_assert(is_freed(5));
     cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }
 
@@ -245,7 +246,7 @@ Test(owner, death_before_settling_frees_as_well)
     wait_stopped(pid);
     cr_assert_eq(probe(5), 1);
     cr_assert_eq(kill(pid, SIGKILL), 0);
-    cr_assert_leq(held_for_ns(5), DEATH_NS);
+    cr_assert(is_freed(5));
     cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }
 
@@ -286,7 +287,7 @@ Test(owner, exec_ends_it)
     cr_assert_eq(read(ends[0], &byte, 1), 1);
     cr_assert_eq(kill(pid, SIGCONT), 0);
     cr_assert_eq(read(ends[0], &byte, 1), 0); /* closed by the exec */
-    cr_assert_leq(held_for_ns(5), DEATH_NS);
+    cr_assert(is_freed(5));
     kill_and_reap(pid);
 }
 
@@ -316,7 +317,7 @@ static void parent_dies_child_lives(bool settled)
     cr_assert_eq(read(ends[0], &worker, sizeof(worker)), sizeof(worker));
     cr_assert_eq(probe(5), 1);
     cr_assert_eq(kill(pid, SIGKILL), 0);
-    cr_assert_leq(held_for_ns(5), DEATH_NS);
+    cr_assert(is_freed(5));
     cr_assert_eq(waitpid(pid, NULL, 0), pid);
     cr_assert_eq(kill(worker, 0), 0, "the worker should be alive still");
     cr_assert_eq(kill(worker, SIGKILL), 0);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -150,19 +151,33 @@ Test(futex, an_address_that_is_none_is_an_error)
  * Store buffering: each side stores its own word and then reads the other's. One of them must see the
  * other. The light side has nothing but a compiler fence, the heavy side has barrier_all().
  */
-#define ROUNDS 20000
+#define ROUNDS    20000u
+#define ENOUGH    100u /* rounds, where each takes long */
+#define ENOUGH_NS UINT64_C(3000000000)
 
 static _Atomic uint32_t round_begun;
 static _Atomic uint32_t round_ended;
 static _Atomic uint32_t light;
 static _Atomic uint32_t heavy;
 static uint32_t light_saw;
+static atomic_bool rounds_over;
+
+/* The other side may have no processor but ours, or none of its own for a while. */
+static void wait_for(const _Atomic uint32_t *count, uint32_t value)
+{
+    for (unsigned spins = 1; atomic_load(count) < value; spins++) {
+        if (spins % 1024 == 0)
+            sched_yield();
+        cpu_pause();
+    }
+}
 
 static void *light_run(void *unused)
 {
-    for (uint32_t i = 1; i <= ROUNDS; i++) {
-        while (atomic_load(&round_begun) < i)
-            cpu_pause();
+    for (uint32_t i = 1;; i++) {
+        wait_for(&round_begun, i);
+        if (atomic_load(&rounds_over))
+            break;
         atomic_store_explicit(&light, i, memory_order_relaxed);
         atomic_signal_fence(memory_order_seq_cst);
         light_saw = atomic_load_explicit(&heavy, memory_order_relaxed);
@@ -173,21 +188,24 @@ static void *light_run(void *unused)
 
 Test(barrier, it_fences_the_side_that_has_no_fence, .timeout = 120)
 {
+    const uint64_t until = clock_monotonic_ns() + ENOUGH_NS;
     pthread_t thread;
+    uint32_t i;
 
     if (!barrier_register())
         cr_skip_test("this kernel has no membarrier");
     cr_assert_eq(pthread_create(&thread, NULL, light_run, NULL), 0);
-    for (uint32_t i = 1; i <= ROUNDS; i++) {
+    for (i = 1; i <= ENOUGH || (i <= ROUNDS && clock_monotonic_ns() < until); i++) {
         atomic_store(&round_begun, i);
         atomic_store_explicit(&heavy, i, memory_order_relaxed);
         cr_assert(barrier_all());
         const uint32_t heavy_saw = atomic_load_explicit(&light, memory_order_relaxed);
 
-        while (atomic_load_explicit(&round_ended, memory_order_acquire) < i)
-            cpu_pause();
+        wait_for(&round_ended, i);
         cr_assert(heavy_saw == i || light_saw == i, "round %u: neither saw the other", i);
     }
+    atomic_store(&rounds_over, true);
+    atomic_store(&round_begun, i);
     cr_assert_eq(pthread_join(thread, NULL), 0);
 }
 
