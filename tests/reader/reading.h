@@ -14,6 +14,9 @@
 #include "support/build_log.h"
 #include "support/check.h"
 
+/* For what must come; a machine under load, or a disk, may take its time. */
+#define PATIENCE_NS UINT64_C(60000000000)
+
 static inline struct seglog_reader *reader_from(const struct build_log *log, uint32_t flags,
                                                 struct seglog_place from)
 {

@@ -165,7 +165,7 @@ Test(damage, at_the_live_end_it_is_said_once_and_the_reader_goes_on_when_more_co
     expect_end(reader);
     cr_assert_status(seglog_reader_wait(reader, 50000000), -ETIMEDOUT);
     build_records(&seg, 2);
-    cr_assert_ok(seglog_reader_wait(reader, 1000000000));
+    cr_assert_ok(seglog_reader_wait(reader, PATIENCE_NS));
     expect_damage(reader, SEGLOG_ECORRUPT, 0, 4, 4); /* the rest of it is known now */
     expect_all(reader, 5, 7);
     expect_end(reader);

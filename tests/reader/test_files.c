@@ -270,7 +270,7 @@ Test(files, a_reader_that_waits_at_a_cut_goes_on_behind_it)
     cr_assert_status(seglog_reader_wait(reader, 30000000), -ETIMEDOUT);
     build_begin(&log, &a, &b);
     build_records(&b, 3);
-    cr_assert_ok(seglog_reader_wait(reader, 1000000000));
+    cr_assert_ok(seglog_reader_wait(reader, PATIENCE_NS));
     expect_all(reader, 10, 13);
     expect_position(reader, 13, 1);
     seglog_reader_close(reader);

@@ -38,6 +38,21 @@ static void produce(const char *dir, uint32_t producer)
     _exit(seglog_appender_close(appender) < 0 || seglog_log_close(log) < 0 ? 3 : 0);
 }
 
+/* Have they all ended, by themselves or killed? */
+static bool all_ended(const pid_t pids[PRODUCERS])
+{
+    for (uint32_t i = 0; i < PRODUCERS; i++) {
+        siginfo_t info = {.si_pid = 0};
+
+        if (pids[i] == 0)
+            continue;
+        cr_assert_eq(waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG | WNOWAIT), 0);
+        if (info.si_pid == 0)
+            return false;
+    }
+    return true;
+}
+
 static void follow_producers(uint32_t flags, bool kills)
 {
     const struct seglog_log_options options = {.segment_size = 1 << 18, .flags = SEGLOG_LOG_CREATE};
@@ -58,11 +73,15 @@ static void follow_producers(uint32_t flags, bool kills)
         if (pids[i] == 0)
             produce(dir, i);
     }
+    /* It is quiet for good when nobody is left; before that a disk may keep all of them waiting. */
     while (quiet < 3) {
+        const bool ended = all_ended(pids);
         const int n = seglog_reader_batch(reader, views, 64);
 
         if (n == -EAGAIN) {
-            quiet = seglog_reader_wait(reader, 200000000) == -ETIMEDOUT ? quiet + 1 : 0;
+            const int rc = seglog_reader_wait(reader, 200000000);
+
+            quiet = rc == -ETIMEDOUT && ended ? quiet + 1 : 0;
             continue;
         }
         cr_assert_ok(n);
