@@ -187,7 +187,7 @@ Test(tail, that_retention_overtook_says_so_and_goes_on)
     child_stop(&tail.child);
     for (int i = 0; i < 40; i++)
         cr_assert_ok(seglog_appender_append(ap, large, sizeof(large), NULL));
-    cr_assert_ok(seglog_log_seal(log, UINT64_C(10000000000)));
+    cr_assert_ok(seglog_log_seal(log, UINT64_C(60000000000)));
     cr_assert_ok(log_drop_oldest(log));
     cr_assert_ok(log_drop_oldest(log));
     cr_assert_ok(seglog_appender_append(ap, "later", 5, NULL));

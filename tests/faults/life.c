@@ -14,7 +14,7 @@
 #include "support/tmpdir.h"
 
 #define LEN      15000u
-#define PATIENCE UINT64_C(10000000000)
+#define PATIENCE UINT64_C(60000000000)
 
 /* ---- meeting the fault ------------------------------------------------------------------------- */
 

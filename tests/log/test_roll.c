@@ -252,13 +252,14 @@ Test(roll, an_idle_log_uses_no_processor)
         clock_sleep_ns(MS);
         cr_assert_ok(seglog_log_progress(log, &durable, NULL));
     }
-    clock_sleep_ns(200 * MS);
     cr_assert(log->helper_runs && log->preparer_runs);
-    cr_assert(getrusage(RUSAGE_SELF, &before) == 0);
-    clock_sleep_ns(1000 * MS);
-    cr_assert(getrusage(RUSAGE_SELF, &after) == 0);
-    /* Two switches of our own sleep, and no more of anybody's. */
-    cr_assert_leq(after.ru_nvcsw - before.ru_nvcsw, 4);
+    do { /* a slow disk may keep them busy for a while yet; then they come to rest */
+        cr_assert_lt(clock_monotonic_ns() - start, PATIENCE, "somebody wakes again and again");
+        cr_assert(getrusage(RUSAGE_SELF, &before) == 0);
+        clock_sleep_ns(1000 * MS);
+        cr_assert(getrusage(RUSAGE_SELF, &after) == 0);
+        /* Two switches of our own sleep, and no more of anybody's. */
+    } while (after.ru_nvcsw - before.ru_nvcsw > 4);
     log_detach(log, ap);
     tmpdir_remove(dir);
 }

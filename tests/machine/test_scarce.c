@@ -20,7 +20,7 @@
 
 #define RECORDS  12
 #define LEN      15000
-#define PATIENCE UINT64_C(10000000000)
+#define PATIENCE UINT64_C(60000000000)
 
 struct story {
     const char *dir;

@@ -8,7 +8,7 @@
 #include <sched.h>
 
 #define MESSAGE_MAX 240u
-#define PATIENCE_NS UINT64_C(30000000000)
+#define PATIENCE_NS UINT64_C(60000000000)
 
 struct message {
     uint32_t life;

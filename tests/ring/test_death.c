@@ -10,8 +10,9 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-/* The promise is 100 ms from the kernel's dropping of the lock; a loaded machine is given more. */
-#define SOON_NS UINT64_C(5000000000)
+/* The promise is 100 ms from the kernel's dropping of the lock, and bench/ measures it; a loaded
+ * machine is given more. */
+#define SOON_NS UINT64_C(60000000000)
 
 struct life {
     const char *path;

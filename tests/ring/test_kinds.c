@@ -300,7 +300,7 @@ static void stay(struct ring_at *r, const struct ring_make *how)
     cr_assert_ok(seglog_consumer_open(r->ring, NULL, &second));
     if (how->kind == SEGLOG_RING_WORK) {
         expect_text(second, "second"); /* fresh work first */
-        cr_assert_ok(seglog_consumer_wait(second, 1000000000));
+        cr_assert_ok(seglog_consumer_wait(second, UINT64_C(60000000000)));
         cr_assert_ok(seglog_consumer_next(second, &v));
         cr_assert_eq(v.flags, SEGLOG_VIEW_REDELIVERED);
         cr_assert_arr_eq(v.data, "first", 5);
