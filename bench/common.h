@@ -1,5 +1,6 @@
 /*
- * What the benchmarks share: clocks, placement, samples, output, scratch logs, and known payloads.
+ * What the benchmarks share: options, clocks and memory (common.c), placement (placement.c), samples
+ * and output (figures.c), scratch logs, payloads and who writes them (scratch.c).
  *
  * The hard part is the machine. Virtual processors wander over the host's cores, and a cache line
  * that goes from one to the other and back costs 60 ns at one time and 2000 ns at another. So things

@@ -107,7 +107,7 @@ static int map_make(int fd, const struct seglog_map_options *o, bool is_volatile
     map->guard = fork_guard_new();
     rc = map->guard ? find_range(fd, o, &region, &map->skip) : -ENOMEM;
     if (rc == 0 && o->mode == SEGLOG_MAP_WRITE)
-        file_settle(fd); /* its size may be one that somebody is about to give it */
+        file_size_settle(fd); /* its size may be one that somebody is about to give it */
     if (rc == 0)
         rc = region_open(&map->region, fd, &region);
     if (rc < 0)
@@ -389,7 +389,7 @@ static int map_up_to(struct seglog_map *map, uint64_t file_size)
     if (file_size < mapped)
         return map_lost(map);
     if (file_size > mapped && map->mode == SEGLOG_MAP_WRITE)
-        file_settle(map->fd);
+        file_size_settle(map->fd);
     return region_extend(&map->region, file_size - map->region.options.offset);
 }
 

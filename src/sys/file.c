@@ -248,7 +248,7 @@ int file_lengthen(int fd, uint64_t offset, uint64_t len)
 }
 
 /* Writing nothing changes nothing and has its turn after them. */
-void file_settle(int fd)
+void file_size_settle(int fd)
 {
     (void)!pwrite(fd, "", 0, 0);
 }

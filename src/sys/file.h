@@ -61,7 +61,7 @@ int file_lengthen(int fd, uint64_t offset, uint64_t len);
  * The new size is to be seen before that call is over: ext4 sets it first and zeroes the rest of what
  * was the last block afterwards, so that bytes stored there on the strength of the new size are lost.
  */
-void file_settle(int fd);
+void file_size_settle(int fd);
 
 /* Let the page cache forget a range that is written. */
 int file_forget(int fd, uint64_t offset, uint64_t len);

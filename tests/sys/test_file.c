@@ -210,7 +210,7 @@ static int store_behind_the_end(struct child *parent, void *arg)
     for (uint64_t end = 1; end < STEPS * 4096u; end = facts.size) {
         while (child_must(file_facts(g->fd, &facts)), facts.size == end)
             sched_yield();
-        file_settle(g->fd);
+        file_size_settle(g->fd);
         g->base[end + 9] = 'x';
         atomic_store(&g->stored_up_to, facts.size);
     }
