@@ -194,8 +194,15 @@ static int cut(struct life *l, uint64_t n)
 {
     struct dice d = dice_of(l->tape->seed * 1000003 + n);
     const uint64_t at = place_of_cut(l->tape, &d);
-    const struct look here = {
-        .tape = l->tape, .cut = at, .image = l->image, .fs = l->fs, .at = l->mnt, .boot = l->boot};
+    const struct look here = {.tape = l->tape,
+                              .cut = at,
+                              .image = l->image,
+                              .fs = l->fs,
+                              .at = l->mnt,
+                              .boot = l->boot,
+                              .torn = n % 3 == 0 ? &l->tape->torn : NULL,
+                              .dice = &d,
+                              .check_fs = n % 8 == 0};
     int rc = disk_image(l->tape, at, &d, l->image, &l->counts);
 
     if (rc < 0)
@@ -220,13 +227,14 @@ static void report(const struct life *l, uint64_t cuts)
         flushes += t->events[i].kind == TAPE_FLUSH;
     printf("# %s, seed %llu: %llu cuts of %llu writes and %llu flushes, records to %llu, trimmed "
            "to %llu; "
-           "undecided %llu writes, lost %llu, torn %llu; not looked at %llu\n",
+           "undecided %llu writes, lost %llu, torn %llu, and %llu blocks; not looked at %llu\n",
            l->fs, (unsigned long long)t->seed, (unsigned long long)cuts,
            (unsigned long long)(t->end - flushes), (unsigned long long)flushes,
            (unsigned long long)tape_highest(t, TAPE_DURABLE, t->end, false),
            (unsigned long long)tape_highest(t, TAPE_FLOOR, t->end, false),
            (unsigned long long)l->counts.undecided, (unsigned long long)l->counts.lost,
-           (unsigned long long)l->counts.torn, (unsigned long long)l->unseen);
+           (unsigned long long)l->counts.torn, (unsigned long long)atomic_load(&t->torn),
+           (unsigned long long)l->unseen);
 }
 
 static int cut_all(struct life *l, uint64_t cuts)

@@ -5,6 +5,7 @@
 
 #include "fscut/beside.h"
 #include "fscut/disk.h"
+#include "fscut/tear.h"
 
 #include <seglog/inspect.h>
 #include <seglog/log.h>
@@ -172,15 +173,24 @@ static void cannot(const char *what, int error)
     _exit(CANNOT);
 }
 
-/* Unmount, and ask the file system's own checker. What is busy still is not asked about. */
+/* false: it is busy. */
+static bool unmount(const struct look *l)
+{
+    for (int i = 0; i < 500; i++) {
+        if (umount2(l->at, 0) == 0)
+            return true;
+        usleep(20000);
+    }
+    return false;
+}
+
+/* Ask the file system's own checker. What is busy still is not asked about. */
 static void check_fs(const struct look *l)
 {
     char command[WORK_PATH * 2];
-    int i, status;
+    int status;
 
-    for (i = 0; i < 500 && umount2(l->at, 0) < 0; i++)
-        usleep(20000);
-    if (i == 500)
+    if (!unmount(l))
         return;
     snprintf(command, sizeof(command), "%s '%s' >/dev/null 2>&1",
              strcmp(l->fs, "ext4") == 0 ? "e2fsck -fn" : "xfs_repair -n", l->image);
@@ -188,22 +198,49 @@ static void check_fs(const struct look *l)
     WORK_MUST(status == 0, "%s gave %d", command, status);
 }
 
-static _Noreturn void look_here(const struct look *l)
+static void mount_image(const struct look *l)
 {
     char device[DISK_PATH];
     int fd, rc;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        cannot("a mount namespace", errno);
-    if (mount(l->boot, "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL) < 0)
-        cannot("another boot id", errno);
     rc = disk_loop(l->image, device, &fd);
     if (rc < 0)
         cannot("a loop device", -rc);
     WORK_MUST(mount(device, l->at, l->fs, 0, NULL) == 0, "the image as %s: %s", l->fs,
               strerror(errno));
     close(fd);
+}
+
+/* The journal has been played back: now it is known which blocks are of files. They are torn where they
+ * lie, and looked at by a kernel that has not seen them before. */
+static void tear(const struct look *l)
+{
+    static struct tear_map map;
+    char dir[WORK_PATH];
+    int rc;
+
+    snprintf(dir, sizeof(dir), "%s/log", l->at);
+    rc = tear_map(dir, &map);
+    if (rc == 0 && !unmount(l))
+        cannot("unmounting before tearing", EBUSY);
+    if (rc == 0)
+        rc = tear_image(l->tape, l->cut, &map, l->dice, l->image);
+    if (rc < 0)
+        cannot("tearing", -rc);
+    atomic_fetch_add(l->torn, (uint64_t)rc);
+    mount_image(l);
+}
+
+static _Noreturn void look_here(const struct look *l)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        cannot("a mount namespace", errno);
+    if (mount(l->boot, "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL) < 0)
+        cannot("another boot id", errno);
+    mount_image(l);
+    if (l->torn)
+        tear(l);
     look_at_log(l);
     if (l->check_fs)
         check_fs(l);

@@ -7,6 +7,7 @@
 #define TEST_FSCUT_LOOK_H
 
 #include "fscut/tape.h"
+#include "powercut/dice.h"
 
 struct look {
     const struct tape *tape;
@@ -15,6 +16,9 @@ struct look {
     const char *fs;
     const char *at;   /* where to mount it */
     const char *boot; /* a file that holds another boot id */
+    _Atomic uint64_t
+        *torn; /* tear blocks of files by sectors (tear.h), and count them; NULL: do not */
+    struct dice *dice;
     bool check_fs; /* ask fsck afterwards: is this an image that the file system can live with? */
 };
 

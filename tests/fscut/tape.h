@@ -63,6 +63,7 @@ struct tape {
     uint64_t used;         /* of data */
     _Atomic uint32_t full; /* nothing more is taken down */
     _Atomic uint32_t stop; /* workers are to end */
+    _Atomic uint64_t torn; /* blocks, in images of it */
     _Atomic uint64_t note_count;
     _Atomic uint64_t lost_count;
     _Atomic uint64_t under_way[TAPE_WORK]; /* the highest mark that a worker has begun to append */
