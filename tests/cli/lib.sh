@@ -122,16 +122,16 @@ start() {
     jobs_started+=("$pid")
 }
 
-# until_true COMMAND...: true as soon as it is, false after 20 s.
+# until_true COMMAND...: true as soon as it is, false after 100 s: a disk that is busy takes long.
 until_true() {
-    local end=$((SECONDS + 20))
+    local end=$((SECONDS + 100))
     until "$@" 2>/dev/null; do
         [ $SECONDS -lt $end ] || return 1
         sleep 0.01
     done
 }
 
-# ends PID: wait for it, at most 20 s; its exit status to $code.
+# ends PID: wait for it, at most so long; its exit status to $code.
 ends() {
     until_true gone "$1" || kill -KILL "$1"
     wait "$1"

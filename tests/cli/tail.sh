@@ -149,7 +149,7 @@ jobs_started+=("$pid")
 exec 8<stuck
 read -r _ <&8
 kill -TERM $pid
-until_true grep -q '^ShdPnd:[[:space:]]*0*$' /proc/$pid/status
+until_true grep -q '^eventfd-count:[[:space:]]*1$' /proc/$pid/fdinfo/* # the handler has run
 kill -TERM $pid
 ends $pid
 exec 8<&-
