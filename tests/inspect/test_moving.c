@@ -132,29 +132,26 @@ Test(moving, no_false_alarm_while_two_processes_append, .timeout = 120)
     uint64_t until;
     uint64_t last = 0, durable = 0;
     unsigned looks = 0;
+    bool has_grown = false;
     pid_t pids[PRODUCERS];
     struct seglog_info info;
 
     cr_assert_ok(seglog_log_close(log_at(dir)));
     start(dir, pids);
     until = clock_monotonic_ns() + LOOK_S * 1000000000;
-    while (clock_monotonic_ns() < until) {
+    /* For so long, and until there is something to see: a disk may keep the producers waiting. */
+    while (clock_monotonic_ns() < until || looks < 4 || !has_grown) {
         expect_no_alarm(dir);
         expect_whole(dir, &info);
         cr_assert_geq(info.next_seq, last);
         cr_assert_geq(info.durable_seq, durable);
         last = info.next_seq;
         durable = info.durable_seq;
+        has_grown = info.appenders == PRODUCERS && info.segment_count > 3 && last > 1000;
         seglog_info_free(&info);
         looks++;
     }
-    cr_assert_ok(seglog_info_read(dir, &info));
-    cr_assert_eq(info.appenders, PRODUCERS);
-    cr_assert_gt(info.segment_count, 3);
-    seglog_info_free(&info);
     stop(pids);
-    cr_assert_gt(looks, 3);
-    cr_assert_gt(last, 1000);
 
     /* Killed in the middle of things: still sound, and nobody is there. */
     expect_no_alarm(dir);
@@ -231,11 +228,10 @@ Test(moving, segments_that_are_removed_while_we_look, .timeout = 120)
         expect_whole(dir, &info);
         first = info.first_seq;
         seglog_info_free(&info);
-    } while (clock_monotonic_ns() < until);
+    } while (clock_monotonic_ns() < until || first == 0); /* until some were removed, at least */
     stop(pids);
     cr_assert_eq(kill(remover, SIGKILL), 0);
     cr_assert_eq(waitpid(remover, &status, 0), remover);
-    cr_assert_gt(first, 0, "nothing was removed");
     expect_no_alarm(dir);
     tmpdir_remove(dir);
 }

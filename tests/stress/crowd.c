@@ -12,6 +12,7 @@
 #include "sys/clock.h"
 
 #define MS        UINT64_C(1000000)
+#define PATIENCE  (60000 * MS) /* somebody may recover the log on a disk that is busy */
 #define BATCH     8u
 #define LEN_MAX   400u
 #define LEN_HUGE  16000u
@@ -258,7 +259,7 @@ int crowd_write_on(struct seglog_log *log, const struct crowd_writer *w)
 int crowd_write(struct child *parent, void *arg)
 {
     const struct crowd_writer *w = arg;
-    const struct seglog_log_options options = {.flags = w->flags};
+    const struct seglog_log_options options = {.flags = w->flags, .open_timeout_ns = PATIENCE};
     struct seglog_log *log;
 
     (void)parent;
@@ -270,7 +271,8 @@ int crowd_write(struct child *parent, void *arg)
 
 int crowd_drop(struct child *parent, void *arg)
 {
-    const struct seglog_log_options options = {.flags = SEGLOG_LOG_NO_HELPER};
+    const struct seglog_log_options options = {.flags = SEGLOG_LOG_NO_HELPER,
+                                               .open_timeout_ns = PATIENCE};
     struct crowd *crowd = arg;
     struct seglog_log *log;
 

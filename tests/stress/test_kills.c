@@ -144,6 +144,7 @@ static int role_main(struct child *parent, void *arg)
     const struct seglog_log_options options = {
         .flags = role->kind == ROLE_TENDER ? SEGLOG_LOG_NO_HELPER : 0,
         .io = role->by_threads ? SEGLOG_IO_THREADS : SEGLOG_IO_AUTO,
+        .open_timeout_ns = 60000 * MS, /* somebody may recover it on a disk that is busy */
     };
     struct seglog_log *log;
 
