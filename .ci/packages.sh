@@ -9,6 +9,8 @@ set -eu
 
 core="gcc libc6-dev make cmake pkg-config libxxhash-dev liburing-dev liblz4-dev libjansson-dev"
 extra="g++ git libcriterion-dev clang clang-format mandoc bindfs afl++ lz4 patch jq python3"
+# Installed with those; where they cannot be had, the steps fscut-* are left out.
+optional="e2fsprogs xfsprogs"
 
 case ${1:-all} in
 core) wanted=$core ;;
@@ -88,3 +90,9 @@ echo "packages.sh: installing$missing" >&2
 quietly $root env DEBIAN_FRONTEND=noninteractive \
     apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
     install $missing
+if [ "$wanted" != "$core" ]; then
+    # shellcheck disable=SC2086
+    quietly $root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+        install $optional || echo "packages.sh: not to be had: $optional" >&2
+fi

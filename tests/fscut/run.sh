@@ -56,7 +56,7 @@ esac
 for tool in timeout awk $tools; do
     command -v "$tool" >/dev/null || { echo "no $tool here"; exit 77; }
 done
-for node in /dev/fuse /dev/loop-control; do
+for node in /dev/fuse /dev/loop-control /proc/sys/kernel/random/boot_id; do
     [ -e "$node" ] || { echo "no $node here"; exit 77; }
 done
 
