@@ -178,7 +178,8 @@ SEGLOG_API int seglog_table_flush(struct seglog_table *table);
  * report   may be NULL; what seglog_log_trim() says
  * returns  0
  *          -EINVAL           it has no log
- *          SEGLOG_ECORRUPT   entries are damaged, and nothing was trimmed: SEGLOG_TABLE_REBUILD
+ *          SEGLOG_ECORRUPT   entries are damaged or missing, and nothing was trimmed:
+ *                            SEGLOG_TABLE_REBUILD
  *          as seglog_table_put(), seglog_log_wait_durable(), seglog_log_trim()
  * blocks   on the disk
  */
@@ -201,7 +202,8 @@ struct seglog_table_entry {
 /*
  * Walk over all entries: each shard as it was at one moment, each key once, in no order. Needs WRITE.
  *
- * walk_next  1: *out; 0: the end; SEGLOG_ECORRUPT, -ENOMEM, SEGLOG_EFORKED ...
+ * walk_next  1: *out; 0: the end; SEGLOG_ECORRUPT: entries of a shard are damaged or missing;
+ *            -ENOMEM, SEGLOG_EFORKED ...
  */
 SEGLOG_API int seglog_table_walk_open(struct seglog_table *table, struct seglog_table_walk **out);
 SEGLOG_API int seglog_table_walk_next(struct seglog_table_walk *walk,

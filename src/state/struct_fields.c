@@ -210,9 +210,13 @@ int seglog_segmented_push(struct seglog_struct *s, struct seglog_segmented *head
     bytes = part_bytes(part, size);
     if (bytes == 0)
         return -EFBIG;
-    /* Its first element: there should be no room yet, but the last writer may have been killed. */
-    if (atomic_load_explicit(&head->parts[part], memory_order_relaxed) == 0)
+    /* Its first element: there should be no room yet, but the last writer may have been killed. A count
+     * that skips a part is damaged, and may ask for any amount of room. */
+    if (atomic_load_explicit(&head->parts[part], memory_order_relaxed) == 0) {
+        if (place != 0 || (part > 0 && !part_at(s, head, part - 1, part_bytes(part - 1, size))))
+            return SEGLOG_ECORRUPT;
         rc = part_make(s, head, part, bytes);
+    }
     if (rc < 0)
         return rc;
     at = part_at(s, head, part, bytes);

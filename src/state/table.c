@@ -82,11 +82,14 @@ static int make(const struct place *place, const struct seglog_table_options *o,
 
 /* ---- the check ------------------------------------------------------------------------------- */
 
-static bool entry_is_good(struct seglog_table *t, uint64_t hash, uint64_t ref)
+/* Slots of one moment may lie where another shard's were at another. */
+static bool entry_is_good(struct seglog_table *t, const struct table_shard *shard, uint64_t hash,
+                          uint64_t ref)
 {
     struct table_found found;
 
-    return table_follow(t, ref, &found) && table_crc_of(t, &found, hash) == found.crc;
+    return shard == table_shard_of(t, hash) && table_follow(t, ref, &found) &&
+           table_crc_of(t, &found, hash) == found.crc;
 }
 
 static int check_shard(struct seglog_table *t, struct table_shard *shard)

@@ -95,6 +95,9 @@ struct table_found {
 };
 /* Whether it leads to a block inside the file; what is in there is not looked at. */
 bool table_follow(struct seglog_table *t, uint64_t ref, struct table_found *out);
+/* The least class of blocks that holds so much; TABLE_CLASSES: none does. */
+uint32_t table_class_for(uint64_t bytes);
+bool table_is_key(const struct table_found *found, const void *key, size_t len);
 /* Its checksum, by way of words that others may be changing. */
 uint32_t table_crc_of(const struct seglog_table *t, const struct table_found *found, uint64_t hash);
 /* The key's slot in these slots. 0; -ENOENT: and *vacant, if not NULL, where it may go; SEGLOG_ECORRUPT */
@@ -116,9 +119,18 @@ int table_look(struct seglog_table *t, struct table_shard *shard, const struct t
 /* Room in the file, from a page on, zero. 0 and *offset */
 int table_room(struct seglog_table *t, uint64_t size, uint64_t *offset);
 /* New slots for at least `keys` keys, with those entries of the old ones that pass (NULL: all). */
-typedef bool table_pass(struct seglog_table *t, uint64_t hash, uint64_t ref);
+typedef bool table_pass(struct seglog_table *t, const struct table_shard *shard, uint64_t hash,
+                        uint64_t ref);
 int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t keys,
                  table_pass *pass);
+/*
+ * Call visit with each entry of a locked shard, once its checksum is looked at.
+ * 0; SEGLOG_ECORRUPT: one fails it, or cannot be found by its key, or there are not as many as there
+ * should be; else what `visit` said
+ */
+typedef int table_visit(void *context, const struct table_found *found);
+int table_each(struct seglog_table *t, struct table_shard *shard, table_visit *visit,
+               void *context);
 /* Work the counts out from the slots. */
 void table_recount(struct seglog_table *t, struct table_shard *shard);
 

@@ -34,10 +34,20 @@ static void count(_Atomic uint64_t *p, uint64_t n)
 
 int table_room(struct seglog_table *t, uint64_t size, uint64_t *offset)
 {
+    struct file_facts facts;
     uint64_t at;
     int rc;
 
     size = align_up(size, PAGE_BYTES);
+    /* Nobody makes the file longer than that, so if it is, the word is damaged, and it must not lead to
+     * room that is in use. */
+    rc = file_facts(t->fd, &facts);
+    if (rc < 0)
+        return rc;
+    at = atomic_load(&t->hot->end);
+    while (at < facts.size &&
+           !atomic_compare_exchange_weak(&t->hot->end, &at, align_up(facts.size, PAGE_BYTES)))
+        continue;
     /* Others take room for other shards at the same time. */
     at = atomic_fetch_add(&t->hot->end, size);
     if (at % PAGE_BYTES != 0 || at < STATE_OFF_DATA || at + size > SLOTS_OFFSET)
@@ -52,15 +62,6 @@ int table_room(struct seglog_table *t, uint64_t size, uint64_t *offset)
     }
     *offset = at;
     return table_at(t, at, size) ? 0 : -ENOMEM;
-}
-
-static uint32_t class_for(uint64_t bytes)
-{
-    uint32_t c = 0;
-
-    while (table_class_bytes(c) < bytes)
-        c++;
-    return c;
 }
 
 /* A block that nobody refers to. */
@@ -133,7 +134,7 @@ static int entry_write(struct seglog_table *t, struct table_shard *shard,
     uint8_t *at;
     int rc;
 
-    head.size_class = *size_class = class_for(value_at + align_up(len, 8));
+    head.size_class = *size_class = table_class_for(value_at + align_up(len, 8));
     rc = block_take(t, shard, head.size_class, offset);
     if (rc < 0)
         return rc;
@@ -165,13 +166,24 @@ void table_recount(struct seglog_table *t, struct table_shard *shard)
     atomic_store(&shard->used, used);
 }
 
+/* Do two whole entries have one key? */
+static bool are_of_one_key(struct seglog_table *t, uint64_t ref, uint64_t other)
+{
+    struct table_found a, b;
+
+    return table_follow(t, ref, &a) && table_follow(t, other, &b) &&
+           table_is_key(&a, b.entry + sizeof(struct table_entry), (size_t)b.key_len);
+}
+
 /* once: a key that is there already is left out (a power cut may have left it in two slots). */
-static unsigned slots_add(const struct table_slots *slots, uint64_t hash, uint64_t ref, bool once)
+static unsigned slots_add(struct seglog_table *t, const struct table_slots *slots, uint64_t hash,
+                          uint64_t ref, bool once)
 {
     uint64_t i = hash & slots->mask;
 
     for (; relaxed(&slots->at[i].ref) != 0; i = (i + 1) & slots->mask) {
-        if (once && relaxed(&slots->at[i].hash) == hash)
+        if (once && relaxed(&slots->at[i].hash) == hash &&
+            are_of_one_key(t, ref, relaxed(&slots->at[i].ref)))
             return 0;
     }
     atomic_store_explicit(&slots->at[i].hash, hash, memory_order_relaxed);
@@ -220,8 +232,8 @@ int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t key
             const uint64_t ref = relaxed(&from.at[i].ref);
             const uint64_t hash = relaxed(&from.at[i].hash);
 
-            if (table_ref_is_live(ref) && moved < keys && (!pass || pass(t, hash, ref)))
-                moved += slots_add(&to, hash, ref, pass != NULL);
+            if (table_ref_is_live(ref) && moved < keys && (!pass || pass(t, shard, hash, ref)))
+                moved += slots_add(t, &to, hash, ref, pass != NULL);
         }
     }
     /* And the new slots before the word that leads to them; the first ones too, which hold nothing to
@@ -242,7 +254,6 @@ static int slot_find(struct seglog_table *t, struct table_shard *shard, const st
                      struct table_slot **slot)
 {
     const uint64_t used = relaxed(&shard->used);
-    uint64_t keys = relaxed(&shard->keys);
     struct table_slots slots;
     struct table_found found;
     bool fits = table_slots(t, relaxed(&shard->slots), &slots);
@@ -250,13 +261,17 @@ static int slot_find(struct seglog_table *t, struct table_shard *shard, const st
 
     if (relaxed(&shard->slots) != 0 && !fits)
         return SEGLOG_ECORRUPT;
-    /* The counts are hints, and may be anything. */
-    if (keys > (fits ? slots.mask + 1 : 0))
-        keys = fits ? slots.mask + 1 : 0;
-    if (!fits || (used + 1) * 10 > (slots.mask + 1) * 7) {
+    /* The counts are hints, and may be anything; a move takes as many keys along as it is told. */
+    if (!fits || used > slots.mask || (used + 1) * 10 > (slots.mask + 1) * 7) {
         const uint64_t first = t->facts.size / t->facts.parts * 5 / 4;
+        const uint64_t claimed = relaxed(&shard->keys);
+        uint64_t keys;
 
+        table_recount(t, shard);
+        keys = relaxed(&shard->keys);
         rc = table_rehash(t, shard, keys + 1 + (fits ? keys / 2 : first), NULL);
+        /* Keys that are lost are still missed by whoever looks at all of them. */
+        count(&shard->keys, claimed - keys);
         if (rc < 0)
             return rc;
         if (!table_slots(t, relaxed(&shard->slots), &slots))

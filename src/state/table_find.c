@@ -6,6 +6,9 @@
  * another then: it carries a count against coming round); the slots move (the shard's word is another);
  * bytes are damaged (the checksum). A reference that is still in its slot after the entry was copied
  * proves that the block had not been given back before.
+ *
+ * Another key under the same hash is a rare thing, and lost bytes look like one: so there the checksum
+ * decides before anybody goes on to the next slot.
  */
 #include "state/table.h"
 
@@ -35,6 +38,15 @@ bool table_slots(struct seglog_table *t, uint64_t word, struct table_slots *out)
     return out->at != NULL;
 }
 
+uint32_t table_class_for(uint64_t bytes)
+{
+    uint32_t c = 0;
+
+    while (c < TABLE_CLASSES && table_class_bytes(c) < bytes)
+        c++;
+    return c;
+}
+
 bool table_follow(struct seglog_table *t, uint64_t ref, struct table_found *out)
 {
     const uint64_t offset = table_ref_place(ref) * 8;
@@ -51,11 +63,11 @@ bool table_follow(struct seglog_table *t, uint64_t ref, struct table_found *out)
     out->len = head.len;
     out->crc = head.crc;
     out->size_class = head.size_class;
-    if (head.size_class >= TABLE_CLASSES ||
-        table_value_offset(out->key_len) + align_up(out->len, 8) >
-            table_class_bytes(head.size_class))
+    if (head.size_class !=
+        table_class_for(table_value_offset(out->key_len) + align_up(out->len, 8)))
         return false;
-    return table_at(t, offset, table_class_bytes(head.size_class)) != NULL;
+    return head.size_class < TABLE_CLASSES &&
+           table_at(t, offset, table_class_bytes(head.size_class)) != NULL;
 }
 
 uint32_t table_crc_of(const struct seglog_table *t, const struct table_found *found, uint64_t hash)
@@ -82,17 +94,17 @@ static bool is_still(const struct table_slot *slot, uint64_t ref)
            ref;
 }
 
-static bool is_key(const struct table_found *found, const struct table_key *key)
+bool table_is_key(const struct table_found *found, const void *key, size_t len)
 {
     const uint8_t *at = found->entry + sizeof(struct table_entry);
     uint8_t chunk[256];
 
-    if (found->key_len != key->len)
+    if (found->key_len != len)
         return false;
-    for (size_t done = 0, n; done < key->len; done += n) {
-        n = key->len - done < sizeof(chunk) ? key->len - done : sizeof(chunk);
+    for (size_t done = 0, n; done < len; done += n) {
+        n = len - done < sizeof(chunk) ? len - done : sizeof(chunk);
         words_load(chunk, at + done, n);
-        if (memcmp(chunk, (const uint8_t *)key->data + done, n) != 0)
+        if (memcmp(chunk, (const uint8_t *)key + done, n) != 0)
             return false;
     }
     return true;
@@ -121,14 +133,16 @@ int table_probe(struct seglog_table *t, const struct table_slots *slots,
             continue;
         const bool leads = table_follow(t, ref, out);
 
-        if (leads && is_key(out, key)) {
+        if (leads && table_is_key(out, key->data, key->len)) {
             out->slot = slot;
             return 0;
         }
+        const bool is_good = leads && table_crc_of(t, out, key->hash) == out->crc;
+
         /* What was read may be the bytes of another entry by now. */
         if (!is_still(slot, ref))
             return -EAGAIN;
-        if (!leads)
+        if (!is_good)
             return SEGLOG_ECORRUPT;
     }
     if (vacant)

@@ -210,40 +210,29 @@ int table_log_sync(struct table_log *log)
 
 /* ---- checkpoints ------------------------------------------------------------------------------- */
 
-/* All entries of a locked shard. */
-static int append_shard(struct seglog_table *t, struct table_shard *shard, uint64_t *seq)
+struct copying {
+    struct table_log *log;
+    uint32_t lane;
+    uint64_t *seq;
+};
+
+static int append_entry(void *context, const struct table_found *found)
 {
-    const uint64_t word = atomic_load(&shard->slots);
-    struct table_slots slots;
-    int rc = 0;
+    const struct copying *to = context;
+    le32 key_len = {0};
+    const struct iovec pieces[] = {
+        piece(&key_len, sizeof(key_len)),
+        piece(found->entry + sizeof(struct table_entry), (size_t)found->key_len),
+        piece(found->entry + table_value_offset(found->key_len), (size_t)found->len)};
 
-    if (word == 0)
-        return 0;
-    if (!table_slots(t, word, &slots))
-        return SEGLOG_ECORRUPT;
-    for (uint64_t i = 0; i <= slots.mask && rc == 0; i++) {
-        const uint64_t ref = atomic_load(&slots.at[i].ref);
-        struct table_found found;
-        struct iovec pieces[3];
-        le32 key_len;
-
-        if (!table_ref_is_live(ref))
-            continue;
-        if (!table_follow(t, ref, &found) ||
-            table_crc_of(t, &found, atomic_load(&slots.at[i].hash)) != found.crc)
-            return SEGLOG_ECORRUPT;
-        le32_put(&key_len, (uint32_t)found.key_len);
-        pieces[0] = piece(&key_len, sizeof(key_len));
-        pieces[1] = piece(found.entry + sizeof(struct table_entry), (size_t)found.key_len);
-        pieces[2] = piece(found.entry + table_value_offset(found.key_len), (size_t)found.len);
-        rc = append(t->log, (uint32_t)(shard - t->shards), TABLE_PUT, pieces, 3, seq);
-    }
-    return rc;
+    le32_put(&key_len, (uint32_t)found->key_len);
+    return append(to->log, to->lane, TABLE_PUT, pieces, 3, to->seq);
 }
 
 /* No change to a shard comes between its entries, so what they say is true at their place in the log. */
 static int append_all(struct seglog_table *t, uint64_t from, uint64_t *seq)
 {
+    struct copying copying = {.log = t->log, .seq = seq};
     struct iovec pieces[1];
     le64 begin;
     int rc = 0;
@@ -252,7 +241,8 @@ static int append_all(struct seglog_table *t, uint64_t from, uint64_t *seq)
         rc = table_lock_whole(t, &t->shards[s]);
         if (rc < 0)
             break;
-        rc = table_outcome(t, append_shard(t, &t->shards[s], seq));
+        copying.lane = s;
+        rc = table_outcome(t, table_each(t, &t->shards[s], append_entry, &copying));
         table_unlock(&t->shards[s]);
     }
     if (rc < 0)

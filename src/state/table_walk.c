@@ -42,8 +42,56 @@ void seglog_table_walk_close(struct seglog_table_walk *walk)
     free(walk);
 }
 
-static int take_entry(struct seglog_table_walk *walk, const struct table_found *found)
+/* ---- a shard ----------------------------------------------------------------------------------- */
+
+/* How many slots before the first one are not empty, those at the end being before it. */
+static uint64_t run_before(const struct table_slots *slots)
 {
+    uint64_t n = 0;
+
+    while (n <= slots->mask && atomic_load(&slots->at[slots->mask - n].ref) != 0)
+        n++;
+    return n;
+}
+
+int table_each(struct seglog_table *t, struct table_shard *shard, table_visit *visit, void *context)
+{
+    const uint64_t word = atomic_load(&shard->slots);
+    struct table_slots slots;
+    uint64_t run, keys = 0;
+
+    if (word == 0)
+        return atomic_load(&shard->keys) == 0 ? 0 : SEGLOG_ECORRUPT;
+    if (!table_slots(t, word, &slots))
+        return SEGLOG_ECORRUPT;
+    run = run_before(&slots);
+    for (uint64_t i = 0; i <= slots.mask; i++) {
+        const uint64_t ref = atomic_load(&slots.at[i].ref);
+        const uint64_t hash = atomic_load(&slots.at[i].hash);
+        struct table_found found;
+        int rc;
+
+        if (table_ref_is_live(ref)) {
+            /* Looking for it from where it belongs one must come here, so no slot between is empty. */
+            if (shard != table_shard_of(t, hash) || ((i - hash) & slots.mask) > run ||
+                !table_follow(t, ref, &found) || table_crc_of(t, &found, hash) != found.crc)
+                return SEGLOG_ECORRUPT;
+            rc = visit(context, &found);
+            if (rc < 0)
+                return rc;
+            keys++;
+        }
+        run = ref == 0 ? 0 : run + 1;
+    }
+    /* Slots that are wiped, or others than those of the shard, have nothing that fails a checksum. */
+    return keys == atomic_load(&shard->keys) ? 0 : SEGLOG_ECORRUPT;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------- */
+
+static int take_entry(void *context, const struct table_found *found)
+{
+    struct seglog_table_walk *walk = context;
     const uint64_t n = align_up(table_value_offset(found->key_len) + found->len, 8);
 
     if (walk->used + n > walk->size) {
@@ -60,38 +108,16 @@ static int take_entry(struct seglog_table_walk *walk, const struct table_found *
     return 0;
 }
 
-static int take_slots(struct seglog_table_walk *walk, const struct table_slots *slots)
-{
-    for (uint64_t i = 0; i <= slots->mask; i++) {
-        const uint64_t ref = atomic_load(&slots->at[i].ref);
-        struct table_found found;
-        int rc;
-
-        if (!table_ref_is_live(ref))
-            continue;
-        if (!table_follow(walk->table, ref, &found) ||
-            table_crc_of(walk->table, &found, atomic_load(&slots->at[i].hash)) != found.crc)
-            return SEGLOG_ECORRUPT;
-        rc = take_entry(walk, &found);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
 static int take_shard(struct seglog_table_walk *walk)
 {
     struct seglog_table *t = walk->table;
     struct table_shard *shard = &t->shards[walk->shard];
-    struct table_slots slots;
     int rc = table_lock_whole(t, shard);
 
     walk->used = walk->at = 0;
     if (rc < 0)
         return table_outcome(t, rc);
-    if (atomic_load(&shard->slots) != 0)
-        rc = table_slots(t, atomic_load(&shard->slots), &slots) ? take_slots(walk, &slots)
-                                                                : SEGLOG_ECORRUPT;
+    rc = table_each(t, shard, take_entry, walk);
     table_unlock(shard);
     rc = table_outcome(t, rc);
     if (rc == 0)

@@ -107,6 +107,15 @@ static void take_directory(struct image *image, const char *dir)
     qsort(image->files, image->count, sizeof(image->files[0]), by_name);
 }
 
+struct image *image_take(const char *dir)
+{
+    struct image *image = calloc(1, sizeof(*image));
+
+    must(image != NULL);
+    take_directory(image, dir);
+    return image;
+}
+
 struct image *image_copy(const struct image *image)
 {
     struct image *copy = malloc(sizeof(*copy));

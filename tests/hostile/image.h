@@ -41,6 +41,8 @@ size_t image_text(uint64_t seq, char out[IMAGE_TEXT_MAX]);
 struct image *image_make(void);
 /* A small one: segment 0 removed (so that there is a floor), 1 sealed, 2 active, each of few records. */
 struct image *image_make_small(void);
+/* All files of a directory, whatever they are. */
+struct image *image_take(const char *dir);
 struct image *image_copy(const struct image *image);
 void image_free(struct image *image);
 struct image_file *image_find(struct image *image, const char *name);

@@ -9,24 +9,19 @@
  */
 #include <criterion/criterion.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "hostile/sweep.h"
+#include "hostile/workers.h"
 #include "log/view.h"
 #include "support/child.h"
 #include "sys/clock.h"
 
-#define WORKERS_MAX 8u
-#define TOLD_MAX    20u /* of what is undetected */
-#define NEWEST      2u  /* segment of the image */
+#define TOLD_MAX 20u /* of what is undetected */
+#define NEWEST   2u  /* segment of the image */
 /* Of the bits and lengths one in so many is tried. */
 #define PART       12000u
 #define PART_QUICK 60000u
@@ -36,53 +31,48 @@
 
 static const char *const boots[] = {"copied", "same boot", "rebooted"};
 
+struct sweep;
+
 /* What the workers share. */
 struct tally {
     _Atomic uint64_t verdicts[VERDICTS];
-    char now[WORKERS_MAX][160]; /* what each is at, should it crash */
+    const struct image *truth;
+    uint64_t seed;
+    void (*spoil)(struct sweep *sweep);
 };
 
 struct sweep {
     struct stage *stage;
     struct tally *tally;
-    unsigned worker;
-    unsigned workers;
+    const struct worker *worker;
     uint64_t seed;
     uint64_t part; /* 1: all */
     uint64_t count;
 };
 
-static uint64_t mix(uint64_t x)
-{
-    x ^= x >> 33;
-    x *= UINT64_C(0xff51afd7ed558ccd);
-    x ^= x >> 33;
-    x *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return x ^ x >> 33;
-}
-
 /* Is the next case this worker's, and drawn? */
 static bool mine(struct sweep *sweep, uint64_t part)
 {
     const uint64_t n = sweep->count++;
-    const uint64_t drawn = mix(sweep->seed ^ mix(n));
+    const uint64_t drawn = workers_mix(sweep->seed ^ workers_mix(n));
 
-    return (part == 1 || drawn % part == 0) && mix(n) % sweep->workers == sweep->worker;
+    return (part == 1 || drawn % part == 0) &&
+           workers_mix(n) % sweep->worker->count == sweep->worker->number;
 }
 
 static bool one_in(const struct sweep *sweep, uint64_t n)
 {
-    return mix(sweep->seed + sweep->count) % n == 0;
+    return workers_mix(sweep->seed + sweep->count) % n == 0;
 }
 
 __attribute__((format(printf, 2, 3))) static void say(struct sweep *sweep, const char *format, ...)
 {
-    char *now = sweep->tally->now[sweep->worker];
-    const int n = snprintf(now, sizeof(sweep->tally->now[0]), "%s, ", boots[sweep->stage->boot]);
+    char *now = sweep->worker->now;
+    const int n = snprintf(now, WORKER_NOW, "%s, ", boots[sweep->stage->boot]);
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(now + n, sizeof(sweep->tally->now[0]) - (size_t)n, format, args);
+    (void)vsnprintf(now + n, WORKER_NOW - (size_t)n, format, args);
     va_end(args);
 }
 
@@ -92,8 +82,7 @@ static void judge_it(struct sweep *sweep, bool attaches)
 
     if (verdict == VERDICT_UNDETECTED &&
         atomic_load(&sweep->tally->verdicts[VERDICT_UNDETECTED]) < TOLD_MAX)
-        fprintf(stderr, "undetected: %s: %s\n", sweep->tally->now[sweep->worker],
-                sweep->stage->why);
+        fprintf(stderr, "undetected: %s: %s\n", sweep->worker->now, sweep->stage->why);
     atomic_fetch_add(&sweep->tally->verdicts[verdict], 1);
 }
 
@@ -285,68 +274,37 @@ static void each_double(struct sweep *sweep)
 
 /* ---- workers ----------------------------------------------------------------------------------- */
 
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text && *text ? strtoull(text, NULL, 0) : otherwise;
-}
-
-static void work(struct tally *tally, const struct image *truth, unsigned worker, unsigned workers,
-                 uint64_t seed, void (*spoil)(struct sweep *sweep))
+static void work(const struct worker *worker, void *context)
 {
     const bool quick = getenv("SEGLOG_TEST_QUICK") != NULL;
-    const uint64_t part = number_from("SEGLOG_SWEEP", quick ? PART_QUICK : PART);
+    const uint64_t part = workers_number("SEGLOG_SWEEP", quick ? PART_QUICK : PART);
+    struct tally *tally = context;
 
     for (int boot = IMAGE_COPIED; boot < IMAGE_BOOTS; boot++) {
         struct stage stage;
         struct sweep sweep = {.stage = &stage,
                               .tally = tally,
                               .worker = worker,
-                              .workers = workers,
-                              .seed = seed + (uint64_t)boot,
+                              .seed = tally->seed + (uint64_t)boot,
                               .part = part};
 
-        stage_open(&stage, truth, (enum image_boot)boot);
-        spoil(&sweep);
+        stage_open(&stage, tally->truth, (enum image_boot)boot);
+        tally->spoil(&sweep);
         stage_close(&stage);
     }
 }
 
 static void run(void (*spoil)(struct sweep *sweep), const char *what)
 {
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    /* Whoever looks at damage looks again a little later, so most of them sleep. */
-    const unsigned workers = cores < 1 || cores > 2 ? WORKERS_MAX : 4 * (unsigned)cores;
-    const uint64_t seed = number_from("SEGLOG_SWEEP_SEED", clock_monotonic_ns());
+    const uint64_t seed = workers_number("SEGLOG_SWEEP_SEED", clock_monotonic_ns());
     struct tally *tally = child_shared(sizeof(*tally));
     struct image *truth = image_make_small();
-    const pid_t test = getpid();
-    pid_t pids[WORKERS_MAX];
-    bool failed = false;
+    bool good;
 
-    if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
-        (void)setenv("TMPDIR", "/dev/shm", 1); /* very many syncs */
-    for (unsigned i = 0; i < workers; i++) {
-        pids[i] = fork();
-        cr_assert(pids[i] >= 0);
-        if (pids[i] == 0) {
-            /* None may outlive a test that was ended for being too slow. */
-            if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != test)
-                _exit(1);
-            work(tally, truth, i, workers, seed, spoil);
-            _exit(0);
-        }
-    }
-    for (unsigned i = 0; i < workers; i++) {
-        int status = 0;
-
-        (void)waitpid(pids[i], &status, 0);
-        if (status != 0) {
-            fprintf(stderr, "status %#x at: %s\n", (unsigned)status, tally->now[i]);
-            failed = true;
-        }
-    }
+    tally->truth = truth;
+    tally->seed = seed;
+    tally->spoil = spoil;
+    good = workers_run(4, work, tally); /* whoever looks at damage looks again later: most sleep */
     fprintf(stderr,
             "%s (seed %" PRIu64 "): %" PRIu64 " told, %" PRIu64 " cut after a reboot, %" PRIu64
             " harmless, %" PRIu64 " undetected\n",
@@ -354,7 +312,7 @@ static void run(void (*spoil)(struct sweep *sweep), const char *what)
             atomic_load(&tally->verdicts[VERDICT_CUT]),
             atomic_load(&tally->verdicts[VERDICT_HARMLESS]),
             atomic_load(&tally->verdicts[VERDICT_UNDETECTED]));
-    cr_assert_not(failed, "a worker ended badly; seed %" PRIu64, seed);
+    cr_assert(good, "a worker ended badly; seed %" PRIu64, seed);
     cr_assert_eq(atomic_load(&tally->verdicts[VERDICT_UNDETECTED]), 0, "seed %" PRIu64, seed);
     cr_assert_gt(atomic_load(&tally->verdicts[VERDICT_TOLD]), 0);
     image_free(truth);
