@@ -161,17 +161,22 @@ int scan_open(struct scan *scan)
 
 int scan_seek_number(struct scan *scan, uint64_t seq)
 {
-    struct seglog_place place = {.kind = SEGLOG_PLACE_SEQ, .value = seq};
-    int rc = seglog_reader_seek(scan->reader, &place);
+    const struct seglog_place place = {.kind = SEGLOG_PLACE_SEQ, .value = seq};
+    const struct seglog_place end = {.kind = SEGLOG_PLACE_END};
+    uint64_t at = 0;
+    int rc;
 
-    if (is_beyond(rc)) {
-        place.kind = SEGLOG_PLACE_END;
+    /* From one look to the next the log may grow beyond the number, and its end is behind it then. */
+    do {
         rc = seglog_reader_seek(scan->reader, &place);
-    }
-    if (rc == SEGLOG_ETRIMMED) {
-        place.kind = SEGLOG_PLACE_FIRST;
-        rc = seglog_reader_seek(scan->reader, &place);
-    }
+        if (!is_beyond(rc))
+            break;
+        rc = seglog_reader_seek(scan->reader, &end);
+        if (rc >= 0)
+            rc = seglog_reader_position(scan->reader, &at, NULL);
+    } while (rc >= 0 && at > seq);
+    if (rc == SEGLOG_ETRIMMED)
+        return scan_seek_first(scan);
     if (rc >= 0)
         seglog_reader_position(scan->reader, NULL, &scan->epoch);
     return rc;
