@@ -117,6 +117,8 @@ start() {
     local name=$1
     shift
     last="$* &"
+    : >"$name.out"
+    : >"$name.err" # now: what an earlier one of this name said must not be taken for its words
     "$SEGLOG" "$@" >"$name.out" 2>"$name.err" </dev/null &
     pid=$!
     jobs_started+=("$pid")
