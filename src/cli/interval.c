@@ -159,14 +159,17 @@ int scan_open(struct scan *scan)
     return rc < 0 ? rc : reader_open(scan->sel, &first, true, &scan->reader);
 }
 
+#define LOOKS_MAX 1000
+
 int scan_seek_number(struct scan *scan, uint64_t seq)
 {
     const struct seglog_place place = {.kind = SEGLOG_PLACE_SEQ, .value = seq};
     const struct seglog_place end = {.kind = SEGLOG_PLACE_END};
     uint64_t at = 0;
-    int rc;
+    int rc, looks = 0;
 
-    /* From one look to the next the log may grow beyond the number, and its end is behind it then. */
+    /* From one look to the next the log may grow beyond the number, and its end is behind it then. In
+     * a damaged log the number may be nowhere. */
     do {
         rc = seglog_reader_seek(scan->reader, &place);
         if (!is_beyond(rc))
@@ -174,7 +177,7 @@ int scan_seek_number(struct scan *scan, uint64_t seq)
         rc = seglog_reader_seek(scan->reader, &end);
         if (rc >= 0)
             rc = seglog_reader_position(scan->reader, &at, NULL);
-    } while (rc >= 0 && at > seq);
+    } while (rc >= 0 && at > seq && ++looks < LOOKS_MAX);
     if (rc == SEGLOG_ETRIMMED)
         return scan_seek_first(scan);
     if (rc >= 0)
