@@ -53,6 +53,8 @@ struct seglog_archive_report {
  * Appenders and readers need not stop: only sealed segments are touched, and readers find one of the
  * two files at any time. Each archive is checked and synced before its segment is removed; killed or
  * cut at any moment, one of the two is whole. Memory: some megabytes, or what the largest record takes.
+ * With a processor to spare a second thread compresses and checks, which ends with the call; callbacks
+ * are called in the caller's.
  *
  * report   may be NULL; filled also on failure
  * returns  0

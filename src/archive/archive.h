@@ -1,6 +1,7 @@
 /*
  * Archiving one sealed segment: compress it into a file of its own, and let that take its place.
  *
+ *   press.c  compressing and checking blocks, in a thread of its own where that helps
  *   pack.c   the segment's image, block by block, into an open file
  *   swap.c   that file gets its name, the segment loses its own
  */
@@ -35,7 +36,8 @@ struct archive_result {
 
 /*
  * Write the archive of a sealed segment, opened SEGMENT_PREAD, to an empty file; and sync it. Every
- * block is unpacked again and compared. Memory: some megabytes, or what the largest record takes.
+ * block is unpacked again and compared. Memory: some megabytes, or what the largest record takes. A
+ * thread of its own compresses and checks, where a processor is to be had for it; it ends with the call.
  *
  * returns  0; SEGLOG_ECORRUPT: the frames are not those that were sealed; -EAGAIN: not sealed;
  *          -ECANCELED; -ENOSPC, -EIO, -ENOMEM ...

@@ -3,15 +3,15 @@
  *
  * The walk over the frames decides what is in the image: records whole, of everything else the first
  * word, and zeros. What it hands on is hashed as the seal hashed it, so that an archive whose hash is
- * the footer's is the segment. While one buffer of blocks is being written the next is filled.
+ * the footer's is the segment. While one buffer of blocks is being written the next is filled; and
+ * while one block is compressed and checked (press.h) the next is made.
  */
 #include "archive/archive.h"
 
 #include <errno.h>
-#include <lz4.h>
-#include <lz4hc.h>
 #include <stdlib.h>
 
+#include "archive/press.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 
@@ -32,11 +32,10 @@ struct packer {
     struct archive_facts facts;
     struct footer_facts footer;
 
-    uint8_t *raw; /* the block being filled */
-    uint32_t fill;
-    uint32_t block; /* its number */
-    uint8_t *again; /* unpacked, to compare */
-    void *state;    /* LZ4's */
+    struct press press;
+    uint32_t fill;   /* of the block being filled */
+    uint32_t block;  /* its number */
+    uint32_t packed; /* the first block that is not in a buffer */
     XXH32_state_t content;
     struct archive_entry *table;
 
@@ -105,44 +104,48 @@ static int out_put(struct packer *p, const void *bytes, uint64_t n)
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
-/* Bytes of the packed block, 0: it does not get smaller. */
-static int block_pack(struct packer *p, void *to)
+/* The oldest block of the press, into the buffer. */
+static int block_take(struct packer *p)
 {
-    const int len = (int)p->fill;
-
-    if (p->order->level >= ARCHIVE_LEVEL_HC)
-        return LZ4_compress_HC_extStateHC(p->state, (const char *)p->raw, to, len, len - 1,
-                                          p->order->level);
-    return LZ4_compress_fast_extState(p->state, (const char *)p->raw, to, len, len - 1, 1);
-}
-
-/* The block in p->raw is full: pack it behind what is in the buffer, and unpack it again. */
-static int block_end(struct packer *p)
-{
-    struct archive_entry *entry = &p->table[p->block];
+    const struct press_block *block = press_take(&p->press);
+    const uint32_t n = archive_stored(&block->entry);
     uint8_t *to = p->out[p->filling].bytes + p->filled;
-    int n = block_pack(p, to + 4);
 
-    XXH32_update(&p->content, p->raw, p->fill);
-    le32_put(&entry->stored, (uint32_t)n);
-    if (n <= 0) {
-        n = (int)p->fill;
-        memcpy(to + 4, p->raw, p->fill);
-        le32_put(&entry->stored, (uint32_t)n | LZ4F_RAW);
-    }
-    le32_put(&entry->check, archive_block_check(to + 4, (uint32_t)n));
-    memcpy(to, &entry->stored, 4);
-    memcpy(to + 4 + n, &entry->check, 4);
-    if (archive_block_unpack(entry, to + 4, p->again, p->fill) < 0 ||
-        memcmp(p->again, p->raw, p->fill) != 0)
+    if (!block->is_good)
         return -EIO; /* not what was put in: memory, or the library */
-    p->filled += (uint64_t)n + LZ4F_BLOCK_MORE;
-    p->block++;
-    p->fill = 0;
+    p->table[p->packed] = block->entry;
+    memcpy(to, &block->entry.stored, 4);
+    memcpy(to + 4, block->packed, n);
+    memcpy(to + 4 + n, &block->entry.check, 4);
+    p->filled += n + LZ4F_BLOCK_MORE;
+    p->packed++;
     if (p->order->tick &&
-        p->order->tick(p->order->context, (uint64_t)p->block * p->facts.block_bytes))
+        p->order->tick(p->order->context, (uint64_t)p->packed * p->facts.block_bytes))
         return -ECANCELED;
     return p->filled >= OUT_BYTES ? out_flush(p) : 0;
+}
+
+/* The block that was filled is full. */
+static int block_end(struct packer *p)
+{
+    int rc = 0;
+
+    XXH32_update(&p->content, press_filling(&p->press)->raw, p->fill);
+    press_put(&p->press, p->fill);
+    p->block++;
+    p->fill = 0;
+    while (rc == 0 && press_is_full(&p->press))
+        rc = block_take(p);
+    return rc;
+}
+
+static int blocks_finish(struct packer *p)
+{
+    int rc = 0;
+
+    while (rc == 0 && !press_is_empty(&p->press))
+        rc = block_take(p);
+    return rc;
 }
 
 /* n bytes of the image; NULL: zeros. */
@@ -155,10 +158,12 @@ static int image_put(struct packer *p, const void *bytes, uint64_t n)
         const uint32_t room = archive_block_len(&p->facts, p->block) - p->fill;
         const uint32_t part = n < room ? (uint32_t)n : room;
 
+        uint8_t *to = press_filling(&p->press)->raw + p->fill;
+
         if (from)
-            memcpy(p->raw + p->fill, from, part);
+            memcpy(to, from, part);
         else
-            memset(p->raw + p->fill, 0, part);
+            memset(to, 0, part);
         from = from ? from + part : NULL;
         p->fill += part;
         n -= part;
@@ -335,6 +340,8 @@ static int tail_put(struct packer *p)
         rc = segment_pread(p->seg, &footer, sizeof(footer), p->seg->facts.shape.footer_off);
     if (rc == 0)
         rc = image_put(p, &footer, sizeof(footer));
+    if (rc == 0)
+        rc = blocks_finish(p);
     static_assert(sizeof(end_mark) == LZ4F_END_BYTES, "a size of zero, a checksum");
     le32_put(&end_mark[1], XXH32_digest(&p->content));
     if (rc == 0)
@@ -389,13 +396,11 @@ static int pack_all(struct packer *p)
 
 static void packer_free(struct packer *p)
 {
+    press_stop(&p->press);
     for (unsigned i = 0; i < OUT_BUFFERS; i++) {
         (void)out_wait(p, &p->out[i]);
         free(p->out[i].bytes);
     }
-    free(p->raw);
-    free(p->again);
-    free(p->state);
     free(p->table);
     free(p->seal);
     free(p->index);
@@ -404,21 +409,18 @@ static void packer_free(struct packer *p)
 static int packer_make(struct packer *p)
 {
     const uint32_t block = p->facts.block_bytes;
-    const int state = p->order->level >= ARCHIVE_LEVEL_HC ? LZ4_sizeofStateHC() : LZ4_sizeofState();
     bool is_made = true;
 
     for (unsigned i = 0; i < OUT_BUFFERS; i++) {
         p->out[i].bytes = malloc(OUT_BYTES + block + LZ4F_BLOCK_MORE);
         is_made = is_made && p->out[i].bytes;
     }
-    p->raw = malloc(block);
-    p->again = malloc(block);
-    p->state = malloc((size_t)state);
     p->table = calloc(p->facts.block_count, sizeof(*p->table));
     p->seal = aligned_alloc(64, align_up(sizeof(*p->seal), 64));
     p->index = calloc(p->seg->facts.shape.index_max, sizeof(*p->index));
-    return is_made && p->raw && p->again && p->state && p->table && p->seal && p->index ? 0
-                                                                                        : -ENOMEM;
+    if (!is_made || !p->table || !p->seal || !p->index)
+        return -ENOMEM;
+    return press_start(&p->press, p->order->level, block);
 }
 
 int archive_pack(const struct segment *seg, const struct archive_order *order, int fd,
@@ -432,7 +434,7 @@ int archive_pack(const struct segment *seg, const struct archive_order *order, i
     XXH32_reset(&p.content, 0);
     p.facts.segment = seg->facts;
     p.facts.archived_ns = clock_wall_ns();
-    p.facts.block_bytes = archive_block_bytes(seg->facts.size);
+    p.facts.block_bytes = archive_block_bytes(seg->facts.size, order->level >= ARCHIVE_LEVEL_HC);
     p.facts.block_count = archive_block_count(&p.facts);
     rc = packer_make(&p);
     if (rc == 0)

@@ -7,6 +7,7 @@
 
 #define BLOCK_SMALL (UINT32_C(64) << 10)
 #define BLOCK_LARGE (UINT32_C(256) << 10)
+#define BLOCK_HARD  (UINT32_C(1) << 20)
 
 /* The table's skippable frame, without its own head. */
 #define TAIL_BYTES_MIN (sizeof(struct segment_footer) + sizeof(struct archive_end))
@@ -18,8 +19,10 @@ static int bad(const char **why, const char *text)
     return SEGLOG_ECORRUPT;
 }
 
-uint32_t archive_block_bytes(uint64_t segment_size)
+uint32_t archive_block_bytes(uint64_t segment_size, bool is_hard)
 {
+    if (is_hard && segment_size >= BLOCK_HARD)
+        return BLOCK_HARD;
     return segment_size < BLOCK_LARGE ? BLOCK_SMALL : BLOCK_LARGE;
 }
 
@@ -57,7 +60,7 @@ void archive_header_encode(struct archive_header *page, const struct archive_fac
 
 static bool block_bytes_is_legal(uint32_t n)
 {
-    return n == BLOCK_SMALL || n == BLOCK_LARGE || n == BLOCK_LARGE << 2 || n == BLOCK_LARGE << 4;
+    return n == BLOCK_SMALL || n == BLOCK_LARGE || n == BLOCK_HARD || n == BLOCK_HARD << 2;
 }
 
 int archive_header_decode(const struct archive_header *page, struct archive_facts *out,

@@ -88,8 +88,11 @@ struct archive_facts {
     uint64_t table_off;
 };
 
-/* The block size for a segment: the larger ones pack better, the smaller ones seek faster. */
-uint32_t archive_block_bytes(uint64_t segment_size);
+/*
+ * The block size for a segment: the larger ones pack better, the smaller ones seek faster. is_hard: at
+ * a level that takes long for a small file, which begins anew in each block and loses most by it.
+ */
+uint32_t archive_block_bytes(uint64_t segment_size, bool is_hard);
 uint32_t archive_block_count(const struct archive_facts *facts);
 
 /* Where the parts of the file lie. */

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@
 #include "sys/file.h"
 #include "sys/map.h"
 #include "sys/owner.h"
+#include "sys/thread.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -55,17 +55,6 @@ static void probe_io(struct seglog_probe *out)
     out->io_uring_sysctl = facts.disabled;
     snprintf(out->io_uring_why_not, sizeof(out->io_uring_why_not), "%s", facts.reason);
     out->io_engine = choice > 0 ? (uint32_t)choice : 0;
-}
-
-static uint32_t kernel_cpus(void)
-{
-    cpu_set_t set;
-    long n;
-
-    if (sched_getaffinity(0, sizeof(set), &set) == 0)
-        return (uint32_t)CPU_COUNT(&set);
-    n = sysconf(_SC_NPROCESSORS_ONLN); /* more processors than a set holds */
-    return n > 0 ? (uint32_t)n : 1;
 }
 
 static uint64_t limit_of(__rlimit_resource_t resource)
@@ -214,7 +203,7 @@ int seglog_probe(const char *path, struct seglog_probe *out)
     probe.boot_id = boot_id_read(boot_id) == 0;
     probe.crc32c_hardware = crc32c_is_hardware();
     probe_io(&probe);
-    probe.cpus = kernel_cpus();
+    probe.cpus = thread_cpus();
     probe.page_size = (uint64_t)sysconf(_SC_PAGESIZE);
     probe.memlock_limit = limit_of(RLIMIT_MEMLOCK);
     probe.nofile_limit = limit_of(RLIMIT_NOFILE);

@@ -16,7 +16,7 @@ static void repair(struct archive_header *page, struct archive_end *end,
 {
     const struct segment_facts seg = fuzz_segment(SEGMENT_SIZE_MIN << (mode >> 1) % 3);
     struct archive_facts facts = {.segment = seg,
-                                  .block_bytes = archive_block_bytes(seg.size),
+                                  .block_bytes = archive_block_bytes(seg.size, (mode >> 3) & 1),
                                   .index_count = le32_get(&end->index_count) % 3,
                                   .table_off = le64_get(&end->table_off)};
     uint8_t activation[sizeof(page->activation)];
