@@ -35,21 +35,14 @@ static const char *name_of(const struct life *life)
     return name;
 }
 
-enum next {
-    NEXT_ON,
-    NEXT_AGAIN,
-    NEXT_END, /* poisoned */
-};
-
-/* After a call. */
-static enum next after(struct life *life, int rc, const char *what)
+enum life_next life_after(struct life *life, int rc, const char *what)
 {
     if (rc >= 0)
-        return NEXT_ON;
+        return LIFE_ON;
     cr_assert(has_met(life), "%s gave %s, and nothing had failed", what, seglog_status_name(rc));
     if (rc == SEGLOG_EPOISONED) {
         life->is_poisoned = true;
-        return NEXT_END;
+        return LIFE_END;
     }
     cr_assert(!life->is_told, "%s gave %s again, after %s by %s (%s)", what, seglog_status_name(rc),
               seglog_status_name(life->status), life->what, name_of(life));
@@ -59,18 +52,10 @@ static enum next after(struct life *life, int rc, const char *what)
     life->is_told = true;
     life->status = rc;
     life->what = what;
-    return NEXT_AGAIN;
+    return LIFE_AGAIN;
 }
 
-/* Make the call, once more if it fails; leave if the log is poisoned. */
-#define must(life_, call_)                                           \
-    do {                                                             \
-        enum next must_next_ = after((life_), (int)(call_), #call_); \
-        if (must_next_ == NEXT_AGAIN)                                \
-            must_next_ = after((life_), (int)(call_), #call_);       \
-        if (must_next_ == NEXT_END)                                  \
-            return false;                                            \
-    } while (0)
+#define must(life_, call_) life_must(life_, call_)
 
 /* ---- appending --------------------------------------------------------------------------------- */
 
@@ -256,7 +241,7 @@ static bool close_log(struct life *life)
     struct seglog_log *log = life->log;
 
     life->log = NULL;
-    return after(life, seglog_log_close(log), "close") != NEXT_END;
+    return life_after(life, seglog_log_close(log), "close") != LIFE_END;
 }
 
 static bool read_part(struct life *life, uint32_t flags)
@@ -312,7 +297,7 @@ static bool keep_part(struct life *life)
     for (uint32_t i = 0; i < life->acked / 2; i++)
         must(life, keep_cursor_move(life));
     must(life, keep_cursor_commit(life));
-    if (after(life, keep_cursor_close(life), "keep_cursor_close") == NEXT_END)
+    if (life_after(life, keep_cursor_close(life), "keep_cursor_close") == LIFE_END)
         return false;
     must(life, keep_cursor_look(life));
     must(life, keep_archive(life));
@@ -412,7 +397,7 @@ static void go_on(struct life *life)
     end(life);
 }
 
-static unsigned descriptors(void)
+unsigned life_descriptors(void)
 {
     DIR *dir = opendir("/proc/self/fd");
     unsigned count = 0;
@@ -437,6 +422,12 @@ static bool is_mapped(const char *dir)
     return found;
 }
 
+void life_holds_nothing(const struct life *life, unsigned before)
+{
+    cr_assert_eq(life_descriptors(), before, "descriptors stay open after %s", name_of(life));
+    cr_assert_not(is_mapped(life->dir), "mappings stay after %s", name_of(life));
+}
+
 static bool is_sync(enum call call)
 {
     return call == CALL_FDATASYNC || call == CALL_FSYNC || call == CALL_MSYNC;
@@ -444,7 +435,7 @@ static bool is_sync(enum call call)
 
 bool life_tell(struct life *life)
 {
-    const unsigned before = descriptors();
+    const unsigned before = life_descriptors();
     struct calls_plan plain = {.pretends = life->calls.pretends};
     bool met;
 
@@ -456,8 +447,7 @@ bool life_tell(struct life *life)
     met = calls_met() != CALL_ANY;
     if (is_sync(calls_met()) && life->calls.error == EIO)
         cr_assert(life->is_told || life->is_poisoned, "nobody told of %s", name_of(life));
-    cr_assert_eq(descriptors(), before, "descriptors stay open after %s", name_of(life));
-    cr_assert_not(is_mapped(life->dir), "mappings stay after %s", name_of(life));
+    life_holds_nothing(life, before);
     read_acked(life);
     cr_assert_status(seglog_verify(life->dir, NULL, NULL), 0);
     go_on(life);

@@ -42,7 +42,36 @@ struct life {
     const char *what;
 };
 
-/* Tell it; then check all of what stands above. false: nothing failed, all of it has been told. */
+/* ---- for those who tell one ---------------------------------------------------------------------- */
+
+enum life_next {
+    LIFE_ON,
+    LIFE_AGAIN,
+    LIFE_END, /* poisoned */
+};
+
+/* After a call of a life: what its status means for it. */
+enum life_next life_after(struct life *life, int rc, const char *what);
+
+/* Make the call, once more if it fails; leave with false if the log is poisoned. */
+#define life_must(life_, call_)                                                \
+    do {                                                                       \
+        enum life_next must_next_ = life_after((life_), (int)(call_), #call_); \
+        if (must_next_ == LIFE_AGAIN)                                          \
+            must_next_ = life_after((life_), (int)(call_), #call_);            \
+        if (must_next_ == LIFE_END)                                            \
+            return false;                                                      \
+    } while (0)
+
+/* Descriptors of this process; and afterwards there are no more, and nothing in life->dir is mapped. */
+unsigned life_descriptors(void);
+void life_holds_nothing(const struct life *life, unsigned before);
+
+/* ---- telling one --------------------------------------------------------------------------------- */
+
+typedef bool life_story(struct life *life);
+
+/* A log's. Tell it; then check all of what stands above. false: nothing failed, all of it has been told. */
 bool life_tell(struct life *life);
 
 #endif

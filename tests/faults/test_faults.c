@@ -2,9 +2,11 @@
  * Each system call of a log's life fails, one at a time: with EIO, ENOSPC, EDQUOT, EINTR, or by doing
  * half of what it was asked for. See life.h for what must hold then.
  *
- * One in two of them, others each time.
+ * The same with the life of a table that has a log, see table.h.
  *
- *     SEGLOG_TEST_QUICK   one in sixteen
+ * One in two of them, of a table one in eight, others each time.
+ *
+ *     SEGLOG_TEST_QUICK   one in sixteen, of a table one in 64
  *     SEGLOG_FAULTS=N     one in N
  */
 #include <errno.h>
@@ -13,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "faults/life.h"
+#include "faults/table.h"
 #include "log/handle.h"
 #include "support/check.h"
 #include "support/tmpdir.h"
@@ -26,7 +28,7 @@ static void in_memory(void)
 }
 
 /* Once with all of it well: what is kept for the process's life is kept from here on. */
-static uint64_t count_calls(int error)
+static uint64_t count_calls(int error, life_story *tell)
 {
     char *dir = tmpdir_make();
     struct life life = {.dir = dir,
@@ -34,7 +36,7 @@ static uint64_t count_calls(int error)
                         .fault = {.kind = IO_ANY_KIND - 1},
                         .io = SEGLOG_IO_THREADS};
 
-    cr_assert_not(life_tell(&life));
+    cr_assert_not(tell(&life));
     cr_assert(!life.is_told && !life.is_poisoned);
     tmpdir_remove(dir);
     return calls_counted();
@@ -49,14 +51,14 @@ static unsigned one_in(void)
     return getenv("SEGLOG_TEST_QUICK") ? 16 : 2;
 }
 
-static void each_call(int error, const char *name, unsigned at_least)
+static void each_call(int error, const char *name, unsigned at_least, life_story *tell)
 {
-    const unsigned step = one_in();
+    const unsigned step = one_in() * (tell == table_tell && !getenv("SEGLOG_FAULTS") ? 4 : 1);
     unsigned told = 0, poisoned = 0, n = 0;
     bool met = true;
 
     in_memory();
-    (void)count_calls(error);
+    (void)count_calls(error, tell);
     for (uint64_t nth = 1 + clock_monotonic_ns() % step; met; nth += step) {
         char *dir = tmpdir_make();
         struct life life = {.dir = dir,
@@ -64,7 +66,7 @@ static void each_call(int error, const char *name, unsigned at_least)
                             .fault = {.kind = IO_ANY_KIND - 1},
                             .io = SEGLOG_IO_THREADS};
 
-        met = life_tell(&life);
+        met = tell(&life);
         n += met;
         told += life.is_told;
         poisoned += life.is_poisoned;
@@ -77,27 +79,49 @@ static void each_call(int error, const char *name, unsigned at_least)
 
 Test(faults, each_call_with_eio, .timeout = 600)
 {
-    each_call(EIO, "EIO", 300);
+    each_call(EIO, "EIO", 300, life_tell);
 }
 
 Test(faults, each_call_with_enospc, .timeout = 600)
 {
-    each_call(ENOSPC, "ENOSPC", 100);
+    each_call(ENOSPC, "ENOSPC", 100, life_tell);
 }
 
 Test(faults, each_call_with_edquot, .timeout = 600)
 {
-    each_call(EDQUOT, "EDQUOT", 100);
+    each_call(EDQUOT, "EDQUOT", 100, life_tell);
 }
 
 Test(faults, each_call_interrupted_is_noticed_by_nobody, .timeout = 600)
 {
-    each_call(EINTR, "EINTR", 100);
+    each_call(EINTR, "EINTR", 100, life_tell);
 }
 
 Test(faults, each_short_transfer_is_noticed_by_nobody, .timeout = 600)
 {
-    each_call(CALL_SHORT, "half of the bytes", 50);
+    each_call(CALL_SHORT, "half of the bytes", 50, life_tell);
+}
+
+/* ---- a table with a log of its changes, and the newest record of each key of that ---------------- */
+
+Test(faults, each_call_of_a_table_with_eio, .timeout = 600)
+{
+    each_call(EIO, "table, EIO", 100, table_tell);
+}
+
+Test(faults, each_call_of_a_table_with_enospc, .timeout = 600)
+{
+    each_call(ENOSPC, "table, ENOSPC", 30, table_tell);
+}
+
+Test(faults, each_call_of_a_table_interrupted_is_noticed_by_nobody, .timeout = 600)
+{
+    each_call(EINTR, "table, EINTR", 30, table_tell);
+}
+
+Test(faults, each_short_transfer_of_a_table_is_noticed_by_nobody, .timeout = 600)
+{
+    each_call(CALL_SHORT, "table, half of the bytes", 10, table_tell);
 }
 
 /* ---- the same through the engine --------------------------------------------------------------- */
@@ -105,7 +129,7 @@ Test(faults, each_short_transfer_is_noticed_by_nobody, .timeout = 600)
 static void each_operation(uint32_t io, int error)
 {
     in_memory();
-    (void)count_calls(EIO);
+    (void)count_calls(EIO, life_tell);
     for (uint32_t nth = 1; nth <= 12; nth++) {
         char *dir = tmpdir_make();
         struct life life = {.dir = dir,
