@@ -7,8 +7,9 @@
 #include "io/engine.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
+
+#include "sys/thread.h"
 
 #define WORKERS_MAX 4u
 
@@ -71,19 +72,11 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* Signals are the caller's business: none may land in our threads. */
 static void add_worker(struct io_engine *engine, struct pool *pool)
 {
-    sigset_t all, before;
-
-    if (pool->count == WORKERS_MAX)
-        return;
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
-        return;
-    if (pthread_create(&pool->workers[pool->count], NULL, worker_main, engine) == 0)
+    if (pool->count < WORKERS_MAX &&
+        thread_begin(&pool->workers[pool->count], worker_main, engine) == 0)
         pool->count++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static int threads_start(struct io_engine *engine)

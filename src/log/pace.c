@@ -10,12 +10,12 @@
 #include "log/order.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sys/clock.h"
+#include "sys/thread.h"
 
 #define BLIND_NS UINT64_C(5000000)  /* where appenders cannot be made to see that we sleep */
 #define OPEN_NS  UINT64_C(25000000) /* while an open claim holds the durable number up */
@@ -28,18 +28,14 @@ void log_notify(const struct seglog_log *log, uint32_t kind, int status)
         log->notify(log->notify_context, &event);
 }
 
-/* Signals are the caller's business: none may land in our threads. Under pace_lock. */
+/* Under pace_lock. */
 static int thread_start(struct log_thread *thread, void *(*run)(void *), struct seglog_log *log)
 {
-    sigset_t all, before;
     int rc;
 
     if (thread->runs)
         return 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = -pthread_create(&thread->id, NULL, run, log);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rc = thread_begin(&thread->id, run, log);
     thread->runs = rc == 0;
     return rc;
 }

@@ -13,11 +13,11 @@
 #include "log/trim.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "sys/clock.h"
+#include "sys/thread.h"
 
 #define ARCHIVER_NICE 10
 
@@ -122,20 +122,6 @@ int seglog_log_tend(struct seglog_log *log)
 
 /* ---- the threads ---------------------------------------------------------------------------- */
 
-/* Signals are the caller's business: none may land in our threads. */
-static bool thread_start(pthread_t *thread, void *(*run)(void *), struct seglog_log *log)
-{
-    sigset_t all, before;
-    bool started;
-
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
-        return false;
-    started = pthread_create(thread, NULL, run, log) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
 static uint64_t helper_pause(const struct seglog_log *log)
 {
     if (log->seal_blocked)
@@ -208,7 +194,7 @@ static void archiver_wake(struct seglog_log *log)
 {
     log->archive_wanted = true;
     if (!log->archiver_runs)
-        log->archiver_runs = thread_start(&log->archiver, archiver_main, log);
+        log->archiver_runs = thread_begin(&log->archiver, archiver_main, log) == 0;
     pthread_cond_signal(&log->archive);
 }
 
@@ -275,14 +261,14 @@ void log_ask(struct seglog_log *log, uint64_t number, bool seal)
         if (log->spares_goal == 0)
             log->spares_goal = 1;
         if (threads && !log->preparer_runs) /* without it the work is done at the roll */
-            log->preparer_runs = thread_start(&log->preparer, preparer_main, log);
+            log->preparer_runs = thread_begin(&log->preparer, preparer_main, log) == 0;
         pthread_cond_signal(&log->prepare);
     } else {
         if (seal && log->view.settings.sync >= SEGLOG_SYNC_SEALED)
             log->seal_wanted = true;
         log->trim_wanted = log->trim_wanted || seal;
         if (threads && !log->helper_runs)
-            log->helper_runs = thread_start(&log->helper, helper_main, log);
+            log->helper_runs = thread_begin(&log->helper, helper_main, log) == 0;
         pthread_cond_signal(&log->work);
     }
     pthread_mutex_unlock(&log->lock);

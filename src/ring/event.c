@@ -10,9 +10,9 @@
 #include "ring/order.h"
 
 #include "sys/clock.h"
+#include "sys/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -120,18 +120,6 @@ void ring_event_free(struct ring_event *e)
     free(e);
 }
 
-static int event_start(struct ring_event *e)
-{
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = -pthread_create(&e->thread, NULL, event_main, e);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
-}
-
 int seglog_consumer_fd(struct seglog_consumer *c)
 {
     struct ring_event *e;
@@ -157,7 +145,7 @@ int seglog_consumer_fd(struct seglog_consumer *c)
     }
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
-    rc = event_start(e);
+    rc = thread_begin(&e->thread, event_main, e);
     if (rc < 0) {
         (void)close(e->fd);
         free(e);

@@ -8,11 +8,11 @@
 #include "state/map.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
 #include "sys/clock.h"
+#include "sys/thread.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 
@@ -91,16 +91,11 @@ static void *flusher(void *arg)
 /* Under the lock, at the first write. */
 static int flusher_start(struct seglog_map *map)
 {
-    sigset_t all, before;
     int rc;
 
     if (map->flush.has_thread)
         return 0;
-    (void)sigfillset(&all);
-    (void)sigdelset(&all, SIGBUS); /* the guard's */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = -pthread_create(&map->flush.thread, NULL, flusher, map);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rc = thread_begin(&map->flush.thread, flusher, map);
     map->flush.has_thread = rc == 0;
     return rc;
 }

@@ -13,6 +13,7 @@ int thread_begin(pthread_t *thread, void *(*run)(void *), void *arg)
     int rc;
 
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
     rc = pthread_sigmask(SIG_SETMASK, &all, &before);
     if (rc != 0)
         return -rc;
