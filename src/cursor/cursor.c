@@ -83,6 +83,10 @@ int cursor_place(struct seglog_reader *reader, const struct cursor_facts *facts,
     else
         place = (struct seglog_place){.kind = SEGLOG_PLACE_END};
     rc = seglog_reader_seek(reader, &place);
+    if (rc == -ERANGE) { /* nor that: the next power cut took what led there */
+        place = (struct seglog_place){.kind = SEGLOG_PLACE_END};
+        rc = seglog_reader_seek(reader, &place);
+    }
     if (rc == SEGLOG_ETRIMMED) { /* what lay behind the cut was removed, too */
         place = (struct seglog_place){.kind = SEGLOG_PLACE_FIRST};
         rc = seglog_reader_seek(reader, &place);
