@@ -192,9 +192,10 @@ Test(file, a_reservation_ends_although_signals_keep_coming)
     file_close(fd);
 }
 
-#define STEPS     300u
-#define ENOUGH    20u /* where each takes long */
-#define ENOUGH_NS UINT64_C(2000000000)
+#define STEPS       300u
+#define ENOUGH      20u /* where each takes long */
+#define ENOUGH_NS   UINT64_C(2000000000)
+#define PATIENCE_NS UINT64_C(60000000000)
 
 /* What the two sides of a file that is made longer know of each other. */
 struct growth {
@@ -204,7 +205,8 @@ struct growth {
     atomic_bool over;
 };
 
-/* Store a byte behind what was the end, as soon as the file is seen to be longer. */
+/* Store a byte behind what was the end, as soon as the file is seen to be longer; which it may become in
+ * more than one step. */
 static int store_behind_the_end(struct child *parent, void *arg)
 {
     struct growth *g = arg;
@@ -243,8 +245,10 @@ Test(file, what_is_stored_once_a_growth_has_settled_is_kept)
             cr_skip_test("this file system cannot reserve");
         }
         cr_assert_ok(rc);
-        while (atomic_load(&g->stored_up_to) != end + 4096)
+        while (atomic_load(&g->stored_up_to) != end + 4096) {
+            cr_assert_lt(clock_monotonic_ns(), until + PATIENCE_NS, "nobody stores any more");
             sched_yield();
+        }
         lost += g->base[end + 9] != 'x';
     }
     atomic_store(&g->over, true);
