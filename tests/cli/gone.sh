@@ -30,12 +30,21 @@ fi
 told() { "$SEGLOG" info --json disk/log | jq "$1"; }
 is_told() { [ "$(told "$1")" = true ]; }
 
-"$SEGLOG" create disk/log --segment-size 256K
-mkfifo lines
-"$SEGLOG" append disk/log --sync record <lines >writer.out 2>writer.err &
-writer=$!
-jobs_started+=("$writer")
-exec 4>lines
+# writer NAME LEVEL: appends to disk/NAME what the pipe NAME.in brings
+writer() {
+    "$SEGLOG" create "disk/$1" --segment-size 256K
+    mkfifo "$1.in"
+    "$SEGLOG" append "disk/$1" --sync "$2" <"$1.in" >"$1.out" 2>"$1.err" &
+    pid=$!
+    jobs_started+=("$pid")
+}
+
+# A store into a page that the file system would have to make writable first is SIGBUS.
+ended_for_it() { [ $code -eq 74 ] || [ $code -eq 73 ] || [ $code -eq $((128 + $(kill -l BUS))) ]; }
+
+writer log record
+writer=$pid
+exec 4>log.in
 seq 0 99 >&4
 until_true is_told '.durable_seq == 100'
 fact $? 'a writer has each record made durable'
@@ -47,12 +56,9 @@ follower=$pid
 until_true lines_are follower.out 100
 fact $? 'somebody follows'
 
-"$SEGLOG" create disk/quick --segment-size 256K
-mkfifo quick
-"$SEGLOG" append disk/quick --sync none <quick >quick.out 2>quick.err &
-quick=$!
-jobs_started+=("$quick")
-exec 5>quick
+writer quick none
+quick=$pid
+exec 5>quick.in
 echo begun >&5
 holds_one() { [ "$("$SEGLOG" info --json disk/quick | jq .records)" -eq 1 ]; }
 until_true holds_one
@@ -62,8 +68,7 @@ echo 'for a test' >"$trigger"
 seq 100 99999 2>/dev/null >&4 & # until nobody reads any more
 exec 4>&-
 ends "$writer"
-# A store into a page that the file system would have to make writable first is SIGBUS.
-[ $code -eq 74 ] || [ $code -eq 73 ] || [ $code -eq $((128 + $(kill -l BUS))) ]
+ended_for_it
 fact $? "an error makes it read-only: the writer ends (exit $code)"
 is_told .poisoned || [ $code -ne 74 ]
 fact $? 'and says of the log that no more can be made durable'
@@ -71,7 +76,7 @@ durable=$(told .durable_seq)
 seq 100 99999 2>/dev/null >&5 &
 exec 5>&-
 ends "$quick"
-[ $code -eq 74 ] || [ $code -eq 73 ] || [ $code -eq $((128 + $(kill -l BUS))) ]
+ended_for_it
 fact $? "who waits for nothing ends when it needs the next segment (exit $code)"
 run verify disk/quick
 status_is 'and leaves a log that is sound' 0

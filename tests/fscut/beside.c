@@ -98,7 +98,7 @@ static void cell_work(struct worker *w)
 {
     const struct seglog_cell_options options = {
         .flags = SEGLOG_CELL_WRITE | SEGLOG_CELL_CREATE | SEGLOG_CELL_DURABLE, .slots = 2};
-    uint8_t value[WORK_BYTES];
+    uint8_t value[DICE_BYTES];
     struct seglog_cell *cell;
     char path[WORK_PATH];
 
@@ -108,7 +108,7 @@ static void cell_work(struct worker *w)
         const uint64_t mark = work_mark(w);
         struct tape_note *note = tape_may(w->tape, TAPE_CELL + w->number, mark, true);
 
-        WORK_OK(seglog_cell_publish(cell, value, work_payload(mark, value)));
+        WORK_OK(seglog_cell_publish(cell, value, dice_payload(mark, value)));
         tape_is(w->tape, note, mark);
     }
     seglog_cell_close(cell);
@@ -124,11 +124,11 @@ static uint32_t key_object(uint32_t worker, uint64_t key)
 /* The mark of these bytes; 0: they are nobody's. */
 static uint64_t mark_of(const uint8_t *value, size_t len)
 {
-    uint8_t want[WORK_BYTES];
+    uint8_t want[DICE_BYTES];
     uint64_t mark = 0;
 
     memcpy(&mark, value, len < 8 ? len : 8);
-    return work_payload(mark, want) == len && memcmp(value, want, len) == 0 ? mark : 0;
+    return dice_payload(mark, want) == len && memcmp(value, want, len) == 0 ? mark : 0;
 }
 
 /* Whoever died here may have left either of two values: what the table has now is what is flushed. */
@@ -138,7 +138,7 @@ static void table_flush(struct worker *w, struct seglog_table *table)
     uint64_t now[TAPE_KEYS];
 
     for (uint64_t key = 0; key < TAPE_KEYS; key++) {
-        uint8_t value[WORK_BYTES];
+        uint8_t value[DICE_BYTES];
         size_t len;
         const int rc = seglog_table_get(table, &key, sizeof(key), value, sizeof(value), &len);
 
@@ -157,14 +157,14 @@ static void table_change(struct worker *w, struct seglog_table *table)
     const uint64_t key = dice_below(&w->dice, TAPE_KEYS);
     const uint64_t mark = dice_below(&w->dice, 3) == 0 ? 0 : work_mark(w);
     struct tape_note *note = tape_may(w->tape, key_object(w->number, key), mark, false);
-    uint8_t value[WORK_BYTES];
+    uint8_t value[DICE_BYTES];
     int rc;
 
     if (mark == 0) {
         rc = seglog_table_remove(table, &key, sizeof(key));
         WORK_MUST(rc == 0 || rc == -ENOENT, "table remove: %s", seglog_status_name(rc));
     } else {
-        WORK_OK(seglog_table_put(table, &key, sizeof(key), value, work_payload(mark, value)));
+        WORK_OK(seglog_table_put(table, &key, sizeof(key), value, dice_payload(mark, value)));
     }
     tape_is(w->tape, note, mark);
 }
@@ -229,7 +229,7 @@ static void check_cursor(const struct beside_cut *c, uint32_t worker)
 static void check_cell(const struct beside_cut *c, uint32_t worker)
 {
     const struct seglog_cell_options options = {.flags = c->writes ? SEGLOG_CELL_WRITE : 0};
-    uint8_t value[WORK_BYTES];
+    uint8_t value[DICE_BYTES];
     struct seglog_cell *cell;
     char path[WORK_PATH];
     uint64_t mark = 0;
@@ -256,7 +256,7 @@ static void check_key(const struct beside_cut *c, uint32_t worker, struct seglog
                       uint64_t key)
 {
     const uint32_t object = key_object(worker, key);
-    uint8_t value[WORK_BYTES];
+    uint8_t value[DICE_BYTES];
     uint64_t mark = 0;
     size_t len;
     int rc = -ENOENT;

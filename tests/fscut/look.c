@@ -36,14 +36,14 @@ static uint64_t skip_void(const struct tape *t, uint64_t seq, uint64_t limit)
 
 static void check_record(const struct beside_cut *c, const struct seglog_view *view, uint64_t due)
 {
-    uint8_t want[WORK_BYTES];
+    uint8_t want[DICE_BYTES];
     uint64_t mark = 0;
 
     WORK_MUST(skip_void(c->tape, due, view->seq) == view->seq, "%s: record %llu where %llu was due",
               c->when, (unsigned long long)view->seq, (unsigned long long)due);
     if (view->len >= sizeof(mark))
         memcpy(&mark, view->data, sizeof(mark));
-    WORK_MUST(tape_has_mark(c->tape, view->seq, mark) && view->len == work_payload(mark, want) &&
+    WORK_MUST(tape_has_mark(c->tape, view->seq, mark) && view->len == dice_payload(mark, want) &&
                   memcmp(view->data, want, view->len) == 0 && view->tag == (uint32_t)mark,
               "%s: record %llu is not what was appended (mark %llu of %llu)", c->when,
               (unsigned long long)view->seq, (unsigned long long)mark,

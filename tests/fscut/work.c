@@ -20,20 +20,6 @@
 #define KEEP_SEQS 400u /* trims leave about so many */
 #define SECOND_NS UINT64_C(1000000000)
 
-size_t work_payload(uint64_t mark, uint8_t *out)
-{
-    struct dice d = dice_of(mark);
-    const size_t len = 8 + dice_below(&d, dice_below(&d, 10) == 0 ? 6000 : 300);
-
-    memcpy(out, &mark, 8);
-    for (size_t i = 8; i < len; i += 8) {
-        const uint64_t word = dice_roll(&d);
-
-        memcpy(out + i, &word, len - i < 8 ? len - i : 8);
-    }
-    return len;
-}
-
 void work_make(struct tape *t, const char *dir)
 {
     static const uint32_t levels[] = {SEGLOG_SYNC_SEALED, SEGLOG_SYNC_INTERVAL, SEGLOG_SYNC_RECORD,
@@ -77,10 +63,10 @@ static uint32_t level_of(const struct worker *w, uint32_t asked)
 
 static void append_one(struct worker *w)
 {
-    uint8_t payload[WORK_BYTES];
+    uint8_t payload[DICE_BYTES];
     const uint64_t mark = work_mark(w);
     const struct seglog_record record = {.data = payload,
-                                         .len = work_payload(mark, payload),
+                                         .len = dice_payload(mark, payload),
                                          .tag = (uint32_t)mark,
                                          .sync = dice_below(&w->dice, w->calm ? 600 : 60) == 0
                                                      ? SEGLOG_SYNC_RECORD
@@ -93,7 +79,7 @@ static void append_one(struct worker *w)
 
 static void append_batch(struct worker *w)
 {
-    uint8_t payloads[TAPE_BATCH][WORK_BYTES];
+    uint8_t payloads[TAPE_BATCH][DICE_BYTES];
     struct seglog_record records[TAPE_BATCH] = {0};
     const size_t n = 1 + dice_below(&w->dice, 2);
     uint64_t marks[TAPE_BATCH], seq;
@@ -101,7 +87,7 @@ static void append_batch(struct worker *w)
     for (size_t i = 0; i < n; i++) {
         marks[i] = work_mark(w);
         records[i].data = payloads[i];
-        records[i].len = work_payload(marks[i], payloads[i]);
+        records[i].len = dice_payload(marks[i], payloads[i]);
         records[i].tag = (uint32_t)marks[i];
     }
     WORK_OK(seglog_appender_append_batch(w->ap, records, n, &seq));
@@ -112,9 +98,9 @@ static void append_batch(struct worker *w)
 /* Claimed, held open for a moment, and committed or given up. */
 static void claim_one(struct worker *w)
 {
-    uint8_t payload[WORK_BYTES];
+    uint8_t payload[DICE_BYTES];
     const uint64_t mark = work_mark(w);
-    const size_t len = work_payload(mark, payload);
+    const size_t len = dice_payload(mark, payload);
     struct seglog_claim claim;
 
     WORK_OK(seglog_appender_claim(w->ap, len + dice_below(&w->dice, 100), &claim));

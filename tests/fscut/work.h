@@ -12,11 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WORK_BYTES 8192u /* of a record or value, at most */
-#define WORK_PATH  600u
-
-/* The bytes that follow from a mark: out has WORK_BYTES. Gives their length. */
-size_t work_payload(uint64_t mark, uint8_t *out);
+#define WORK_PATH 600u
 
 /* Make the log in dir, of a kind that the tape's seed decides. */
 void work_make(struct tape *t, const char *dir);

@@ -6,20 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-size_t oracle_payload(uint64_t mark, uint8_t *out)
-{
-    struct dice d = dice_of(mark);
-    const size_t len = 8 + dice_below(&d, dice_below(&d, 10) == 0 ? 6000 : 300);
-
-    memcpy(out, &mark, 8);
-    for (size_t i = 8; i < len; i += 8) {
-        const uint64_t word = dice_roll(&d);
-
-        memcpy(out + i, &word, len - i < 8 ? len - i : 8);
-    }
-    return len;
-}
-
 /* The next number that must have a record. */
 static uint64_t skip_void(const struct oracle *o, uint64_t seq)
 {
@@ -31,13 +17,13 @@ static uint64_t skip_void(const struct oracle *o, uint64_t seq)
 static void check_record(const struct oracle *o, const struct seglog_view *view, uint64_t seq,
                          const char *when)
 {
-    uint8_t want[ORACLE_BYTES];
+    uint8_t want[DICE_BYTES];
     size_t len;
 
     ORACLE_MUST(o, view->seq == seq && seq < o->limit,
                 "%s: record %llu where %llu was due (of %llu)", when, (unsigned long long)view->seq,
                 (unsigned long long)seq, (unsigned long long)o->limit);
-    len = oracle_payload(o->marks[seq], want);
+    len = dice_payload(o->marks[seq], want);
     ORACLE_MUST(o,
                 view->len == len && memcmp(view->data, want, len) == 0 &&
                     view->tag == (uint32_t)o->marks[seq],

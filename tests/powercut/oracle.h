@@ -22,9 +22,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define ORACLE_SEQS  8192 /* numbers of one seed */
-#define ORACLE_BYTES 8192 /* the largest payload */
-#define ORACLE_KEYS  24   /* of the table */
+#define ORACLE_SEQS 8192 /* numbers of one seed */
+#define ORACLE_KEYS 24   /* of the table */
 
 struct oracle {
     uint64_t
@@ -43,9 +42,6 @@ struct oracle {
     uint64_t seed; /* for messages */
     uint64_t image;
 };
-
-/* The bytes of a record: out has ORACLE_BYTES. Gives their length. */
-size_t oracle_payload(uint64_t mark, uint8_t *out);
 
 /* What an image holds: the first number kept, and the number after the last record or void before it. */
 struct found {

@@ -20,9 +20,9 @@ static void path_of(const char *dir, const char *name, char out[PATH_BYTES])
 
 static void publish(struct bed *b, struct seglog_cell *cell)
 {
-    uint8_t value[ORACLE_BYTES];
+    uint8_t value[DICE_BYTES];
     const uint64_t mark = ++b->o->last_mark;
-    const size_t len = oracle_payload(mark, value);
+    const size_t len = dice_payload(mark, value);
     void *at;
 
     if (dice_below(&b->dice, 4) == 0) { /* begun, and given up */
@@ -61,7 +61,7 @@ static void table_change(struct bed *b, struct seglog_table *table)
 {
     const uint64_t key = dice_below(&b->dice, ORACLE_KEYS);
     struct kept *kept = &b->o->table[key];
-    uint8_t value[ORACLE_BYTES];
+    uint8_t value[DICE_BYTES];
     uint64_t mark;
     int rc;
 
@@ -77,7 +77,7 @@ static void table_change(struct bed *b, struct seglog_table *table)
     }
     mark = ++b->o->last_mark;
     kept_may(kept, mark);
-    ORACLE_OK(b->o, seglog_table_put(table, &key, sizeof(key), value, oracle_payload(mark, value)));
+    ORACLE_OK(b->o, seglog_table_put(table, &key, sizeof(key), value, dice_payload(mark, value)));
 }
 
 static void table_work(struct bed *b)
@@ -112,12 +112,12 @@ void state_work(struct bed *b)
 static uint64_t mark_of(const struct oracle *o, const uint8_t *value, size_t len, const char *what,
                         const char *when)
 {
-    uint8_t want[ORACLE_BYTES];
+    uint8_t want[DICE_BYTES];
     uint64_t mark = 0;
 
     memcpy(&mark, value, len < 8 ? len : 8);
     ORACLE_MUST(o,
-                mark != 0 && mark <= o->last_mark && oracle_payload(mark, want) == len &&
+                mark != 0 && mark <= o->last_mark && dice_payload(mark, want) == len &&
                     memcmp(value, want, len) == 0,
                 "%s: %s has a value that nobody put there", when, what);
     return mark;
@@ -126,7 +126,7 @@ static uint64_t mark_of(const struct oracle *o, const uint8_t *value, size_t len
 static void check_cell(struct oracle *o, const char *dir, bool writes, const char *when)
 {
     const struct seglog_cell_options options = {.flags = writes ? SEGLOG_CELL_WRITE : 0};
-    uint8_t value[ORACLE_BYTES];
+    uint8_t value[DICE_BYTES];
     struct seglog_cell *cell;
     char path[PATH_BYTES];
     uint64_t mark = 0;
@@ -152,7 +152,7 @@ static void check_key(struct oracle *o, struct seglog_table *table, uint64_t key
                       const char *when)
 {
     struct kept *kept = &o->table[key];
-    uint8_t value[ORACLE_BYTES];
+    uint8_t value[DICE_BYTES];
     uint64_t mark = 0;
     size_t len;
     const int rc =

@@ -55,11 +55,11 @@ static uint32_t any_sync(struct bed *b)
 
 static void append_one(struct bed *b)
 {
-    uint8_t payload[ORACLE_BYTES];
+    uint8_t payload[DICE_BYTES];
     struct seglog_record record = {.data = payload};
     uint64_t seq, mark = ++b->o->last_mark;
 
-    record.len = oracle_payload(mark, payload);
+    record.len = dice_payload(mark, payload);
     record.tag = (uint32_t)mark;
     record.sync = any_sync(b);
     promise(b, &mark, 1);
@@ -69,9 +69,9 @@ static void append_one(struct bed *b)
 
 static void append_gathered(struct bed *b)
 {
-    uint8_t payload[ORACLE_BYTES];
+    uint8_t payload[DICE_BYTES];
     uint64_t seq, mark = ++b->o->last_mark;
-    const size_t len = oracle_payload(mark, payload), cut = dice_below(&b->dice, len + 1);
+    const size_t len = dice_payload(mark, payload), cut = dice_below(&b->dice, len + 1);
     const struct iovec iov[2] = {{payload, cut}, {payload + cut, len - cut}};
 
     promise(b, &mark, 1);
@@ -81,7 +81,7 @@ static void append_gathered(struct bed *b)
 
 static void append_batch(struct bed *b)
 {
-    uint8_t payloads[8][ORACLE_BYTES];
+    uint8_t payloads[8][DICE_BYTES];
     struct seglog_record records[8] = {0};
     uint64_t seq, marks[8], room = 14000; /* a quarter of a segment, less headers */
     size_t n = 0;
@@ -89,7 +89,7 @@ static void append_batch(struct bed *b)
     for (const size_t want = 1 + dice_below(&b->dice, 8); n < want; n++) {
         marks[n] = ++b->o->last_mark;
         records[n].data = payloads[n];
-        records[n].len = oracle_payload(marks[n], payloads[n]);
+        records[n].len = dice_payload(marks[n], payloads[n]);
         records[n].tag = (uint32_t)marks[n];
         if (n > 0 && records[n].len > room)
             break;
@@ -119,12 +119,12 @@ void work_append(struct bed *b)
 static void claim_begin(struct bed *b, struct seglog_appender *ap, struct seglog_claim *claim,
                         uint64_t *mark)
 {
-    uint8_t payload[ORACLE_BYTES];
+    uint8_t payload[DICE_BYTES];
     const uint64_t none = 0;
     size_t len;
 
     *mark = ++b->o->last_mark;
-    len = oracle_payload(*mark, payload);
+    len = dice_payload(*mark, payload);
     promise(b, &none, 1);
     ORACLE_OK(b->o, seglog_appender_claim(ap, len + dice_below(&b->dice, 200), claim));
     fulfil(b, claim->seq, SEGLOG_SYNC_NONE);
@@ -136,8 +136,8 @@ static void claim_begin(struct bed *b, struct seglog_appender *ap, struct seglog
 static void claim_end(struct bed *b, struct seglog_appender *ap, struct seglog_claim *claim,
                       uint64_t mark)
 {
-    uint8_t payload[ORACLE_BYTES];
-    const size_t len = oracle_payload(mark, payload);
+    uint8_t payload[DICE_BYTES];
+    const size_t len = dice_payload(mark, payload);
 
     if (dice_below(&b->dice, 2)) {
         ORACLE_OK(b->o, seglog_appender_abort(ap));
@@ -161,7 +161,7 @@ static void claim_one(struct bed *b)
 
 static void claim_batch(struct bed *b)
 {
-    uint8_t payloads[4][ORACLE_BYTES];
+    uint8_t payloads[4][DICE_BYTES];
     static const uint64_t none[4];
     const size_t n = 1 + dice_below(&b->dice, 2), k = dice_below(&b->dice, n + 1);
     struct seglog_appender *ap = any_appender(b);
@@ -171,7 +171,7 @@ static void claim_batch(struct bed *b)
 
     for (size_t i = 0; i < n; i++) {
         marks[i] = ++b->o->last_mark;
-        lens[i] = oracle_payload(marks[i], payloads[i]);
+        lens[i] = dice_payload(marks[i], payloads[i]);
     }
     promise(b, none, n);
     ORACLE_OK(b->o, seglog_appender_claim_batch(ap, lens, n, claims));
