@@ -21,7 +21,9 @@
  * segmented vector: elements below it are whole.
  *
  * Stores are visible at once and survive the death of every process. They survive a power cut once
- * seglog_struct_flush() has returned 0 after them; until then any part of them may.
+ * seglog_struct_flush() has returned 0 after them; until then any part of them may. The count of a
+ * segmented vector may then be any that it has had since, and of elements that were not flushed words
+ * may be zero, or all of the last ones missing: SEGLOG_SEGMENTED_AT gives NULL. Pushing goes on behind.
  *
  * Whatever is in the file was perhaps written by a stranger: lengths and counts are checked against
  * their bounds each time they are used, and answered with SEGLOG_ECORRUPT.
@@ -277,7 +279,9 @@ SEGLOG_API int seglog_vec_pop(uint32_t *field_len, const void *at, size_t cap, s
  * field: a pointer to a SEGLOG_SEGMENTED of the struct that s is the file of.
  *
  * SEGLOG_SEGMENTED_COUNT  elements there; they are whole, also beside the writer
- * SEGLOG_SEGMENTED_PUSH   0; -ENOSPC: no room on the disk; -EPERM; SEGLOG_ECORRUPT, SEGLOG_EFORKED ...
+ * SEGLOG_SEGMENTED_PUSH   0; -ENOSPC: no room on the disk; -EPERM; SEGLOG_ECORRUPT, SEGLOG_EFORKED ...;
+ *                         -EIO ...: a sync failed, and SEGLOG_EPOISONED from then on when it grows. When
+ *                         a part begins (the 1st, 65th, 193rd, 449th ... element) it waits for the disk
  * SEGLOG_SEGMENTED_AT     the address of element i, a void pointer that is good until close; NULL: there is none
  */
 #define SEGLOG_SEGMENTED_COUNT(field) \

@@ -300,6 +300,15 @@ int seglog_struct_check(struct seglog_struct *s)
     return region_is_hit(&s->region) ? -EIO : 0;
 }
 
+int struct_sync(struct seglog_struct *s)
+{
+    const int rc = file_datasync(s->fd);
+
+    if (rc < 0)
+        atomic_store(&s->failed, rc);
+    return rc;
+}
+
 int seglog_struct_flush(struct seglog_struct *s)
 {
     int rc = seglog_struct_check(s);
@@ -310,9 +319,7 @@ int seglog_struct_flush(struct seglog_struct *s)
         return -EPERM;
     if (atomic_load(&s->failed) != 0)
         return SEGLOG_EPOISONED;
-    rc = file_datasync(s->fd);
-    if (rc < 0)
-        atomic_store(&s->failed, rc);
+    rc = struct_sync(s);
     return rc == 0 && s->is_volatile ? SEGLOG_EVOLATILE : rc;
 }
 

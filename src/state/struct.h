@@ -21,7 +21,7 @@ struct seglog_struct {
     int fd;
     bool is_writable;
     bool is_volatile;
-    _Atomic int failed; /* a flush did, for good */
+    _Atomic int failed; /* a sync did, for good */
     struct state_lock lock;
 };
 
@@ -29,5 +29,8 @@ static inline bool struct_is_forked(const struct seglog_struct *s)
 {
     return *(const volatile uint64_t *)s->guard == 0;
 }
+
+/* Make what is stored durable; a failure is final. */
+int struct_sync(struct seglog_struct *s);
 
 #endif

@@ -158,7 +158,13 @@ static uint8_t *part_at(struct seglog_struct *s, struct seglog_segmented *head, 
     return region_at(&s->region, offset, bytes);
 }
 
-/* Room at the end of the file. Killed before the offset is stored it is not used again. */
+/*
+ * Room at the end of the file. Killed before the offset is stored it is not used again.
+ *
+ * The file's new length must be on the disk before anything leads there: a power cut that left the
+ * offset and not the length would let the next part of another vector begin at the same place. The sync
+ * makes the offset of the part before durable, too; so a count is ahead of one part at most.
+ */
 static int part_make(struct seglog_struct *s, struct seglog_segmented *head, unsigned part,
                      uint64_t bytes)
 {
@@ -166,10 +172,14 @@ static int part_make(struct seglog_struct *s, struct seglog_segmented *head, uns
     uint64_t offset;
     int rc = file_facts(s->fd, &facts);
 
+    if (rc == 0 && atomic_load(&s->failed) != 0)
+        rc = SEGLOG_EPOISONED;
     if (rc < 0)
         return rc;
     offset = align_up(facts.size, PAGE_BYTES);
     rc = file_lengthen(s->fd, offset, align_up(bytes, PAGE_BYTES));
+    if (rc == 0 && !s->is_volatile)
+        rc = struct_sync(s);
     if (rc < 0)
         return rc;
     atomic_store_explicit(&head->parts[part], offset, memory_order_release);
@@ -210,10 +220,11 @@ int seglog_segmented_push(struct seglog_struct *s, struct seglog_segmented *head
     bytes = part_bytes(part, size);
     if (bytes == 0)
         return -EFBIG;
-    /* Its first element: there should be no room yet, but the last writer may have been killed. A count
-     * that skips a part is damaged, and may ask for any amount of room. */
+    /* Its first element: there should be no room yet, but the last writer may have been killed; and of
+     * another one a power cut may have left the count alone. A count that skips a part is damaged, and
+     * may ask for any amount of room. */
     if (atomic_load_explicit(&head->parts[part], memory_order_relaxed) == 0) {
-        if (place != 0 || (part > 0 && !part_at(s, head, part - 1, part_bytes(part - 1, size))))
+        if (part > 0 && !part_at(s, head, part - 1, part_bytes(part - 1, size)))
             return SEGLOG_ECORRUPT;
         rc = part_make(s, head, part, bytes);
     }

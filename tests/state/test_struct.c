@@ -480,6 +480,51 @@ Test(state_struct, a_cut_file_a_full_disk_and_a_failed_flush_are_errors)
     seglog_struct_close(s);
 }
 
+Test(state_struct, a_part_is_named_when_its_room_is_durable)
+{
+    struct game *game;
+    struct seglog_struct *s = game_open(FLAGS, &game);
+    const uint64_t before = atomic_load(&calls.datasyncs);
+    const struct point p = {.x = 7};
+
+    if (!files_durable()) {
+        seglog_struct_close(s);
+        cr_skip("nothing is durable here\n");
+    }
+    for (unsigned i = 0; i < 192; i++)
+        cr_assert_ok(SEGLOG_SEGMENTED_PUSH(s, &game->path, &p));
+    cr_assert_eq(atomic_load(&calls.datasyncs), before + 2); /* two parts */
+    atomic_store(&calls.sync_errno, EIO);
+    cr_assert_status(SEGLOG_SEGMENTED_PUSH(s, &game->path, &p), -EIO);
+    cr_assert_eq(atomic_load(&game->path.head.parts[2]), 0);
+    atomic_store(&calls.sync_errno, 0);
+    cr_assert_status(SEGLOG_SEGMENTED_PUSH(s, &game->path, &p), SEGLOG_EPOISONED);
+    cr_assert_status(seglog_struct_flush(s), SEGLOG_EPOISONED);
+    cr_assert_eq(SEGLOG_SEGMENTED_COUNT(&game->path), 192);
+    seglog_struct_close(s);
+}
+
+/* As a power cut may leave it, when nothing was flushed. */
+Test(state_struct, a_count_ahead_of_its_part_is_gone_on_from)
+{
+    struct game *game;
+    struct seglog_struct *s = game_open(FLAGS, &game);
+    const struct point p = {.x = 7}, *at;
+
+    for (unsigned i = 0; i < 64; i++)
+        cr_assert_ok(SEGLOG_SEGMENTED_PUSH(s, &game->path, &p));
+    atomic_store(&game->path.head.count, 100);
+    cr_assert_null(SEGLOG_SEGMENTED_AT(s, &game->path, 99));
+    cr_assert_ok(SEGLOG_SEGMENTED_PUSH(s, &game->path, &p));
+    at = SEGLOG_SEGMENTED_AT(s, &game->path, 99);
+    cr_assert_eq(at->x, 0);
+    at = SEGLOG_SEGMENTED_AT(s, &game->path, 100);
+    cr_assert_eq(at->x, 7);
+    atomic_store(&game->path.head.count, 500); /* a part is skipped: no power cut does that */
+    cr_assert_status(SEGLOG_SEGMENTED_PUSH(s, &game->path, &p), SEGLOG_ECORRUPT);
+    seglog_struct_close(s);
+}
+
 static int child_of_fork(struct child *parent, void *arg)
 {
     struct seglog_struct *s = arg;
