@@ -15,6 +15,7 @@
 
 #include "powercut/dice.h"
 #include "powercut/kept.h"
+#include "powercut/maps_known.h"
 
 #include <seglog/seglog.h>
 
@@ -38,6 +39,9 @@ struct oracle {
     bool has_state;         /* a cell and a table lie beside the log: */
     struct kept cell;       /* the mark that its value follows from */
     struct kept table[ORACLE_KEYS];
+    bool has_maps; /* or a mapped file and a struct do: */
+    struct map_known map;
+    struct struct_known structure;
     uint64_t last_mark;
     uint64_t seed; /* for messages */
     uint64_t image;

@@ -17,9 +17,11 @@
  */
 #include "log/handle.h"
 #include "powercut/calls.h"
+#include "powercut/copies.h"
 #include "powercut/disk.h"
 #include "powercut/harm.h"
 #include "powercut/keep.h"
+#include "powercut/maps.h"
 #include "powercut/state.h"
 
 #include "support/check.h"
@@ -43,13 +45,15 @@
 #define IMAGES_REC   5u  /* of one moment in the middle of a recovery */
 #define DEPTH_MAX    2u  /* recoveries of recoveries */
 #define STATE_EVERY  8u  /* seeds of which one has a cell and a table: they make images large */
+#define COPY_EVERY   16u /* seeds of which one is copied by a command at the end */
+#define MAPS_AT      5u  /* of so many: with a map and a struct */
 #define SEED_LIMIT_S 300u
 #define WORKERS_MAX  64u
 
 /* What all workers count together. */
 struct tally {
     _Atomic uint64_t seed, images, same, in_making, in_calls, in_recovery, cut_again, harmed,
-        cuts_off;
+        cuts_off, in_copies;
     _Atomic uint64_t recycled, archived, units_old, units_new, units_between, names_old, sizes_cut;
     _Atomic uint64_t at[WORKERS_MAX]; /* the seed that a worker is at */
     _Atomic int failed;
@@ -156,6 +160,8 @@ static struct found look(struct oracle *o, const char *image)
     oracle_check_durable(o, found, "before recovery");
     keep_check(o, image, found, "before recovery");
     state_check(o, image, false, "before recovery");
+    maps_check(o, image, false, "before recovery");
+    structs_check(o, image, false, "before recovery");
     return found;
 }
 
@@ -189,6 +195,8 @@ static void recover(struct run *r, struct bed *b, struct found before, struct ha
     o->floor = o->floor_may = after.first;
     keep_check(o, b->dir, after, "after recovery");
     state_check(o, b->dir, true, "after recovery");
+    maps_check(o, b->dir, true, "after recovery");
+    structs_check(o, b->dir, true, "after recovery");
     if (o->durable > next)
         o->durable = next;
 }
@@ -206,6 +214,10 @@ static void go_on(struct run *r, struct bed *b, struct harmed *harmed)
         keep_work(b);
     if (b->o->has_state && dice_below(&r->dice, 4) == 0)
         state_work(b);
+    if (b->o->has_maps && dice_below(&r->dice, 4) == 0)
+        maps_work(b);
+    if (b->o->has_maps && dice_below(&r->dice, 3) == 0)
+        structs_work(b);
     if (dice_below(&r->dice, 4) != 0)
         return;
     found = oracle_read(b->o, b->dir, harmed, "after appending");
@@ -311,6 +323,7 @@ static void begin(struct run *r, uint64_t seed)
     memset(&r->o, 0, sizeof(r->o));
     r->o.seed = seed;
     r->o.has_state = seed % STATE_EVERY == 0;
+    r->o.has_maps = seed % STATE_EVERY == MAPS_AT;
     r->dice = dice_of(seed ^ UINT64_C(0xD1CE));
     r->seen_count = 0;
     r->made = 0;
@@ -344,6 +357,26 @@ static void adopt(struct run *r, const char *image)
     work_attach_second(b);
 }
 
+static bool image_of_copy(void *context, char path[300], unsigned index)
+{
+    return make_image(context, path, index);
+}
+
+/* A command makes a log of this one, which nobody has open any more. */
+static void copy(struct run *r)
+{
+    struct copies c = {.o = &r->o,
+                       .dice = &r->dice,
+                       .dir = r->bed.dir,
+                       .top = r->top,
+                       .image = image_of_copy,
+                       .remove = remove_image,
+                       .context = r};
+
+    copies_try(&c);
+    atomic_fetch_add(&r->tally->in_copies, c.images);
+}
+
 static void one_seed(struct run *r, uint64_t seed)
 {
     begin(r, seed);
@@ -375,6 +408,8 @@ static void one_seed(struct run *r, uint64_t seed)
     atomic_fetch_add(&r->tally->archived, r->bed.archived);
     work_detach(&r->bed);
     disk_pop();
+    if (seed % COPY_EVERY / 4 == 2 && seed % 4 == seed / COPY_EVERY % 4)
+        copy(r);
     remove_image(r->bed.dir);
 }
 
@@ -469,6 +504,7 @@ static void report(struct tally *t, uint64_t from)
     say("in the middle of a call", t->in_calls);
     say("in a recovery", t->in_recovery);
     say("in a recovery of those", t->cut_again);
+    say("in the making of a copy", t->in_copies);
     say("of which something was cut off", t->cuts_off);
     say("damaged below the watermark", t->harmed);
     say("recycled segments met", t->recycled);
@@ -532,7 +568,8 @@ Test(powercut, what_was_acknowledged_survives_and_nothing_is_invented, .timeout 
     /* Two seeds may come to the same image. */
     cr_assert_geq(distinct(tally), images - images / 50);
     /* What nothing of came up was not tried. */
-    cr_assert(images < 3000 || (tally->in_making && tally->in_calls && tally->in_recovery &&
-                                tally->cut_again && tally->cuts_off && tally->harmed &&
-                                tally->recycled && tally->archived && tally->sizes_cut));
+    cr_assert(images < 3000 ||
+              (tally->in_making && tally->in_calls && tally->in_recovery && tally->cut_again &&
+               tally->cuts_off && tally->harmed && tally->recycled && tally->archived &&
+               tally->in_copies && tally->sizes_cut));
 }

@@ -9,6 +9,7 @@
 #include "log/handle.h"
 #include "powercut/calls.h"
 #include "powercut/keep.h"
+#include "powercut/maps.h"
 #include "powercut/state.h"
 
 #include <errno.h>
@@ -338,6 +339,10 @@ void work(struct bed *b)
             keep_work(b);
         } else if (what < 26 && b->o->has_state) {
             state_work(b);
+        } else if (what < 24 && b->o->has_maps) {
+            maps_work(b);
+        } else if (what < 27 && b->o->has_maps) {
+            structs_work(b);
         } else {
             work_append(b);
         }
