@@ -6,6 +6,8 @@
  * that rolls, then as many records into a log of one segment whose pages are all in place. The
  * appender is not pinned, since the threads that prepare would be pinned with it. Segments are
  * dropped by a call that is not public yet, so this program alone sees the library's own headers.
+ * At a pace, the loop in place is run a second time while a thread writes as much to plain files as
+ * rolling makes ready: what a busy disk alone does to the latency of stores into memory.
  *
  *   -r   runs of each figure     -s   segments that a run goes through
  */
@@ -14,7 +16,9 @@
 #include "log/handle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,26 +127,65 @@ NOINLINE static void append_paced(struct rolling *r, uint64_t n, struct bench_hi
     r->appended += n;
 }
 
+/* ---- a segment's bytes to a plain file -------------------------------------------------------- */
+
+/* The zeros of a segment, written as the preparer writes them. The file stays, without a name, until
+ * it is closed, so that it is written back as the segments that are kept are. */
+static void *plain_main(void *context)
+{
+    static char zeros[1 << 20];
+    int *fd = context;
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/seglog-bench-plain-XXXXXX", bench.dir);
+    *fd = (int)bench_sys(mkstemp(path), path);
+    bench_sys(unlink(path), path);
+    for (uint64_t done = 0; done < SEGMENT; done += sizeof(zeros))
+        if (write(*fd, zeros, sizeof(zeros)) != (ssize_t)sizeof(zeros))
+            bench_die("%s: %s", path, strerror(errno));
+    return NULL;
+}
+
 /* ---- at a pace -------------------------------------------------------------------------------- */
 
-enum { ROLLS, PLACE, KINDS };
+enum { ROLLS, PLACE, BUSY, KINDS };
+
+static void paced_still(struct bench_hist *hist, int *fd)
+{
+    const uint64_t n = bench_records(SEGMENT, PAYLOAD);
+    struct rolling still;
+    pthread_t writer;
+
+    still_open(&still);
+    if (fd)
+        bench_sys(-pthread_create(&writer, NULL, plain_main, fd), "pthread_create");
+    append_paced(&still, n, hist);
+    if (fd)
+        pthread_join(writer, NULL);
+    rolling_close(&still);
+}
 
 static void paced_run(struct bench_hist hists[KINDS], bool drops)
 {
     const uint64_t n = bench_records(SEGMENT, PAYLOAD);
+    int *fds = calloc(bench.segments, sizeof(*fds));
     struct rolling rolls;
 
+    if (!fds)
+        bench_die("calloc");
     rolling_open(&rolls, SEGMENT, drops);
     append_flat(&rolls, n / 2); /* so that each roll comes in the middle */
     bench_sleep(200000000);     /* what is prepared for a log that gets busy is prepared by then */
     for (unsigned i = 0; i < bench.segments; i++) {
-        struct rolling still;
-
         append_paced(&rolls, n, &hists[ROLLS]);
-        still_open(&still);
-        append_paced(&still, n, &hists[PLACE]);
-        rolling_close(&still);
+        paced_still(&hists[PLACE], NULL);
+        paced_still(&hists[BUSY], &fds[i]);
+        if (drops)
+            close(fds[i]);
     }
+    for (unsigned i = 0; i < bench.segments && !drops; i++)
+        close(fds[i]);
+    free(fds);
     rolling_close(&rolls);
 }
 
@@ -172,9 +215,10 @@ static void paced(const char *section, bool drops)
     }
     for (int k = 0; k < KINDS; k++) {
         bench_text("contender", "%s",
-                   k == PLACE ? "floor: pages in place, no roll"
-                   : drops    ? "rolling, segments dropped and recycled"
-                              : "rolling, all kept");
+                   k == PLACE  ? "floor: pages in place, no roll"
+                   : k == BUSY ? "floor: the same, plain files written"
+                   : drops     ? "rolling, segments dropped and recycled"
+                               : "rolling, all kept");
         for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
             bench_number(names[i], 0, bench_hist_at(&hists[k], parts[i]));
         bench_number("max", 0, bench_median(&most[k]));
