@@ -1,6 +1,6 @@
 /*
- * The first opener's way through the segments: state shared by recover.c (which file comes next, what
- * becomes of files beyond a cut), recover_header.c (headers that rotted) and recover_segment.c (what
+ * The first opener's way through the segments: state shared by recover.c (which file comes next),
+ * recover_files.c (what becomes of files that do not belong to the log), recover_header.c (headers that rotted) and recover_segment.c (what
  * one segment's frames say).
  */
 #ifndef LOG_RECOVER_H
@@ -33,6 +33,13 @@ bool recover_has_later(const struct recovering *r, uint64_t number);
 int recover_later_is_durable(const struct recovering *r, uint64_t number);
 /* The same, or in this one, whatever became of its header. */
 int recover_was_durable_from(const struct recovering *r, uint64_t number);
+
+/* Remove the files below the floor: they were removed but for the last step. 0 or a status. */
+int recover_drop_below(struct recovering *r, const struct floor_facts *floor);
+/* Are all files from `number` on prepared and never used? 1, 0 or a status. */
+int recover_all_unused_from(const struct recovering *r, uint64_t number);
+/* Take these files out of the way: by another name, or, if unused, for good. 0 or a status. */
+int recover_set_aside_from(struct recovering *r, uint64_t number);
 
 /* Write header pages anew that rotted in what is not sealed, where that can be done. 0 or a status. */
 int recover_headers(struct recovering *r, const struct floor_facts *floor);
