@@ -1,5 +1,5 @@
 #!/bin/bash
-# The documents say what is true: the example in README.md is the file in examples/, what README.md
+# The documents say what is true: the examples in README.md are the files in examples/, what README.md
 # prints is what the commands print, the bytes in docs/FORMAT.md are those of the golden logs, tests
 # and functions that are named exist, and links lead somewhere.
 #
@@ -32,11 +32,17 @@ fact() {
     fi
 }
 
-# ---- the example ---------------------------------------------------------------------------------
+# ---- the examples --------------------------------------------------------------------------------
 
-sed -n '/^```c$/,/^```$/p' "$root/README.md" | sed '1d;$d' >"$work/example.c"
-diff -u "$root/examples/append.c" "$work/example.c"
-fact $? "the example in README.md is examples/append.c"
+# A block follows the line that names its file.
+for name in append ring; do
+    sed -n "/^\`examples\/$name.c\`, whole:\$/,/^\`\`\`\$/p" "$root/README.md" |
+        sed '1,/^```c$/d; $d' >"$work/example.c"
+    diff -u "$root/examples/$name.c" "$work/example.c"
+    fact $? "the example in README.md is examples/$name.c"
+done
+[ "$(grep -c '^```c$' "$root/README.md")" -eq 2 ]
+fact $? "there is no other one"
 
 # ---- the tour ------------------------------------------------------------------------------------
 
