@@ -327,8 +327,9 @@ void ring_release_work(struct seglog_consumer *c)
         struct ring_word_facts facts;
         const uint64_t word = word_observe(c->data, c->mask, at);
 
-        if (ring_word_decode(word, c->size, &facts) < 0 || facts.state == RING_EMPTY)
-            break;
+        if (ring_word_decode(word, c->size, &facts) < 0 || facts.state == RING_EMPTY ||
+            facts.span > c->to - at)
+            break; /* not what we took: somebody wrote over it */
         if (facts.state == RING_DATA)
             word_done(ring_word_at(c->data, c->mask, at), word ^ (RING_DATA ^ RING_DONE));
         at += facts.span;

@@ -166,3 +166,23 @@ Test(ring_sweep, no_shared_word_can_do_harm, .timeout = 60)
     for (size_t i = 0; i < RING_PAIRS; i++)
         sweep(ring_pairs[i]);
 }
+
+/* Every word of the data says that a message follows, none that it ends where ours did. */
+Test(ring_sweep, a_release_of_work_ends_whatever_the_words_say, .timeout = 60)
+{
+    struct seglog_view views[2];
+    struct ring_at r;
+    uint8_t *file;
+
+    ring_at_open(&r, .kind = SEGLOG_RING_WORK);
+    cr_assert_ok(put_text(r.producer, "12345678"));
+    cr_assert_ok(put_text(r.producer, "12345678"));
+    cr_assert_eq(seglog_consumer_batch(r.consumer, views, 2), 2);
+    file = map_file(r.path);
+    for (uint64_t at = 0; at < 4096; at += 8)
+        atomic_store((_Atomic uint64_t *)(void *)(file + RING_CTRL_BYTES + at),
+                     ring_word_data(40, false));
+    seglog_consumer_release(r.consumer);
+    (void)munmap(file, FILE_BYTES);
+    ring_at_remove(&r);
+}
