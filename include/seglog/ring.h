@@ -224,6 +224,18 @@ SEGLOG_API int seglog_producer_put_batch(struct seglog_producer *producer,
                                          uint64_t timeout_ns);
 
 /*
+ * Put n messages of len bytes each in at once, which lie one behind the other at data: as
+ * seglog_producer_put_batch(), for less, because none of them has to be described.
+ *
+ * data     n * len bytes; may be NULL if len is 0
+ * n        1 to SEGLOG_RING_BATCH_MAX; together, with 8 bytes for each and each rounded up to 8, at
+ *          most half of the ring, else -EMSGSIZE
+ * returns  as seglog_producer_put_batch()
+ */
+SEGLOG_API int seglog_producer_put_array(struct seglog_producer *producer, const void *data,
+                                         size_t len, size_t n, uint64_t timeout_ns);
+
+/*
  * Claim room for one message, to be written in place.
  *
  * The bytes at out->data (8-byte aligned) belong to the caller until commit or abort. Where there
@@ -331,6 +343,28 @@ SEGLOG_API int seglog_consumer_next(struct seglog_consumer *consumer, struct seg
  * 1; else as seglog_consumer_next(). */
 SEGLOG_API int seglog_consumer_batch(struct seglog_consumer *consumer, struct seglog_view *out,
                                      int max);
+
+/* Messages of one length, one behind the other: those of number k < count has its bytes, first.len of
+ * them, at (const char *)first.data + k * stride. */
+struct seglog_run {
+    struct seglog_view first;
+    size_t stride;
+    size_t count;
+};
+
+/*
+ * Up to max messages of one length in one call: cheaper than seglog_consumer_batch(), because only
+ * the first gets a view. However they were put in, a run ends before a message of another length, or
+ * one with a time or tag, which is a run by itself. The others' numbers follow on first.seq one by
+ * one (work: stride by stride); first.flags are those of all.
+ *
+ * returns  1 or more: *out is filled, and this is out->count; -EINVAL: max is below 1; else as
+ *          seglog_consumer_next()
+ * The bytes stay as they are until seglog_consumer_release(). Threads and blocking as
+ * seglog_consumer_next().
+ */
+SEGLOG_API int seglog_consumer_run(struct seglog_consumer *consumer, struct seglog_run *out,
+                                   int max);
 
 /* Say that all views handed out so far are done with: their room is the producers'. Blocks never.
  * */

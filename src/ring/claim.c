@@ -83,15 +83,6 @@ int seglog_producer_abort(struct seglog_producer *p)
 
 /* ---- batches -------------------------------------------------------------------------------- */
 
-static int batch_refused(const struct seglog_producer *p, size_t n)
-{
-    if (n == 0)
-        return -EINVAL;
-    if (n > SEGLOG_RING_BATCH_MAX)
-        return -EMSGSIZE;
-    return ring_refused(p, 0, false);
-}
-
 static bool is_stamped(const struct seglog_record *r)
 {
     return r->time_ns != 0 || r->tag != 0;
@@ -150,7 +141,7 @@ int seglog_producer_put_batch(struct seglog_producer *p, const struct seglog_rec
                               size_t n, uint64_t timeout_ns)
 {
     uint64_t room, span, pos, first;
-    int rc = batch_refused(p, n);
+    int rc = ring_batch_refused(p, n);
 
     if (rc < 0)
         return rc;
@@ -179,7 +170,7 @@ int seglog_producer_claim_batch(struct seglog_producer *p, const size_t *lens, s
 {
     struct ring_claim c = {.count = (uint32_t)n};
     uint64_t at;
-    int rc = batch_refused(p, n);
+    int rc = ring_batch_refused(p, n);
 
     if (rc < 0)
         return rc;

@@ -239,6 +239,17 @@ int ring_look_direct(struct seglog_consumer *c, bool probe)
     return rc == -EAGAIN ? rc : 0;
 }
 
+int ring_find_direct(struct seglog_consumer *c, uint64_t *word)
+{
+    const int rc = step_over(c, true);
+
+    if (rc == 0)
+        *word = word_observe(c->data, c->mask, c->pos);
+    else if (rc == -EAGAIN)
+        ring_look_direct(c, false);
+    return rc;
+}
+
 int ring_next_direct(struct seglog_consumer *c, struct seglog_view *out, int max)
 {
     uint64_t pos = c->pos, records = c->records, bytes = c->bytes, span = 0;
@@ -246,15 +257,11 @@ int ring_next_direct(struct seglog_consumer *c, struct seglog_view *out, int max
     int n = 0;
 
     if (__builtin_expect(!ring_word_is_data(word), 0)) {
-        const int rc = step_over(c, true);
+        const int rc = ring_find_direct(c, &word);
 
-        if (rc < 0) {
-            if (rc == -EAGAIN)
-                ring_look_direct(c, false);
+        if (rc < 0)
             return rc;
-        }
         pos = c->pos;
-        word = word_observe(c->data, c->mask, pos);
     }
     do {
         /* A branch, not arithmetic: messages of one length are then found without waiting for
@@ -285,19 +292,19 @@ int ring_next_direct(struct seglog_consumer *c, struct seglog_view *out, int max
 
 /* ---- the public calls ----------------------------------------------------------------------- */
 
-static int next_some(struct seglog_consumer *c, struct seglog_view *out, int max)
+static int next_some(struct seglog_consumer *c, struct seglog_view *out, int max, bool alike)
 {
     switch (c->way) {
     case WAY_COPY:
-        return ring_next_copy(c, out, max);
+        return ring_next_copy(c, out, max, alike);
     case WAY_WORK:
-        return ring_next_work(c, out, max);
+        return ring_next_work(c, out, max, alike);
     default:
-        return ring_next_direct(c, out, max);
+        return alike ? ring_run_direct(c, out, max) : ring_next_direct(c, out, max);
     }
 }
 
-int seglog_consumer_batch(struct seglog_consumer *c, struct seglog_view *out, int max)
+int ring_take(struct seglog_consumer *c, struct seglog_view *out, int max, bool alike)
 {
     int rc;
 
@@ -307,19 +314,24 @@ int seglog_consumer_batch(struct seglog_consumer *c, struct seglog_view *out, in
         return -EINVAL;
     if (max > (int)SEGLOG_RING_BATCH_MAX)
         max = (int)SEGLOG_RING_BATCH_MAX;
-    rc = next_some(c, out, max);
+    rc = next_some(c, out, max, alike);
     if (__builtin_expect(rc == -EAGAIN && c->event, 0)) {
         ring_event_arm(c);
         if (ring_look(c, false) == 0) /* it came while we turned round */
-            rc = next_some(c, out, max);
+            rc = next_some(c, out, max, alike);
     }
     return rc;
+}
+
+int seglog_consumer_batch(struct seglog_consumer *c, struct seglog_view *out, int max)
+{
+    return ring_take(c, out, max, false);
 }
 
 /* All but the most common case of next. */
 static __attribute__((noinline)) int next_other(struct seglog_consumer *c, struct seglog_view *out)
 {
-    const int rc = seglog_consumer_batch(c, out, 1);
+    const int rc = ring_take(c, out, 1, false);
 
     return rc > 0 ? 0 : rc;
 }

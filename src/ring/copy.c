@@ -106,8 +106,9 @@ int ring_look_copy(struct seglog_consumer *c, bool probe)
     return rc == -EAGAIN ? rc : 0;
 }
 
-int ring_next_copy(struct seglog_consumer *c, struct seglog_view *out, int max)
+int ring_next_copy(struct seglog_consumer *c, struct seglog_view *out, int max, bool alike)
 {
+    uint64_t first = 0, next = 0;
     int n = 0, rc = 0;
 
     while (n < max) {
@@ -118,6 +119,8 @@ int ring_next_copy(struct seglog_consumer *c, struct seglog_view *out, int max)
         rc = find(c, n == 0, n == 0, &word, &facts);
         if (rc < 0)
             break;
+        if (alike && n > 0 && (!ring_is_alike(first, word) || c->pos != next))
+            break;
         if (facts.span > c->size / 2 - c->arena_used) {
             rc = -EBUSY; /* no room for copies until those handed out are released */
             break;
@@ -125,9 +128,14 @@ int ring_next_copy(struct seglog_consumer *c, struct seglog_view *out, int max)
         memcpy(to, c->data + (c->pos & c->mask), facts.span);
         if (is_lapped(c))
             continue; /* find() tells */
-        ring_view(&out[n], word, to, c->ring->facts.kind == SEGLOG_RING_WORK ? c->pos : c->records);
+        if (n == 0 || !alike)
+            ring_view(&out[n], word, to,
+                      c->ring->facts.kind == SEGLOG_RING_WORK ? c->pos : c->records);
+        if (n == 0)
+            first = word;
         c->arena_used += facts.span;
         c->pos += facts.span;
+        next = c->pos;
         c->records++;
         c->bytes += facts.len;
         n++;

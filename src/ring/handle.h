@@ -204,11 +204,17 @@ int ring_walk_to_end(const struct seglog_ring *ring, struct ring_tally *floor,
 int ring_claim_take(struct seglog_producer *p, uint64_t span, uint32_t count, uint64_t timeout_ns,
                     uint64_t *pos);
 
-/* ---- consume.c, copy.c, work.c -------------------------------------------------------------- */
-/* Up to max views. As seglog_consumer_batch() */
+/* ---- consume.c, copy.c, work.c, array.c ----------------------------------------------------- */
+/* Up to max messages. As seglog_consumer_batch(); alike: as seglog_consumer_run(), and only the
+ * first gets a view. */
+int ring_take(struct seglog_consumer *c, struct seglog_view *out, int max, bool alike);
 int ring_next_direct(struct seglog_consumer *c, struct seglog_view *out, int max);
-int ring_next_copy(struct seglog_consumer *c, struct seglog_view *out, int max);
-int ring_next_work(struct seglog_consumer *c, struct seglog_view *out, int max);
+int ring_run_direct(struct seglog_consumer *c, struct seglog_view *out, int max);
+int ring_next_copy(struct seglog_consumer *c, struct seglog_view *out, int max, bool alike);
+int ring_next_work(struct seglog_consumer *c, struct seglog_view *out, int max, bool alike);
+/* At c->pos is *word, which is no message: step over it. 0: c->pos is at one, whose word is *word;
+ * -EAGAIN: there is none, and what was passed is given back; SEGLOG_ECORRUPT */
+int ring_find_direct(struct seglog_consumer *c, uint64_t *word);
 /* Would a call say something else than -EAGAIN? 0, or -EAGAIN. probe: ask for the dead. */
 int ring_look_direct(struct seglog_consumer *c, bool probe);
 int ring_look_copy(struct seglog_consumer *c, bool probe);
@@ -217,6 +223,12 @@ int ring_look(void *consumer, bool probe);
 void ring_release_work(struct seglog_consumer *c);
 /* What the last call handed out was not used: the next call hands it out again. */
 void ring_keep_work(struct seglog_consumer *c);
+/* May the message with this word follow in a run that began with the word `first`? One with a time or
+ * tag is a run by itself: another's would have to be told, too. */
+static inline bool ring_is_alike(uint64_t first, uint64_t word)
+{
+    return word == first && !(word & RING_STAMPED);
+}
 /* Make views: the message at pos whose word this is, its bytes at `at`. */
 static inline void ring_view(struct seglog_view *out, uint64_t word, const uint8_t *at,
                              uint64_t seq)

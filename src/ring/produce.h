@@ -84,6 +84,16 @@ static inline int ring_refused(const struct seglog_producer *p, uint64_t len, bo
     return 0;
 }
 
+/* The same of a batch of n, before its lengths are looked at. */
+static inline int ring_batch_refused(const struct seglog_producer *p, size_t n)
+{
+    if (n == 0)
+        return -EINVAL;
+    if (n > SEGLOG_RING_BATCH_MAX)
+        return -EMSGSIZE;
+    return ring_refused(p, 0, false);
+}
+
 /* Stamp and payload of the message at pos; where the payload begins. Both mappings in a row:
  * nothing wraps. */
 static inline uint8_t *ring_fill(struct seglog_producer *p, uint64_t pos, const void *data,

@@ -75,25 +75,40 @@ static int take_lock(struct seglog_consumer *c)
     return rc;
 }
 
+/* What a call wants. */
+struct wants {
+    struct seglog_view *out;
+    int max;
+    bool alike; /* ring_is_alike(): one view is enough for all */
+};
+
 /*
- * Make views of the messages in [from, *to) that are not done; at most max, and then *to is where
- * they end. The number of them, or SEGLOG_ECORRUPT.
+ * Make views of the messages in [from, *to) that are not done; at most what is wanted, and then *to
+ * is where they end. The number of them, or SEGLOG_ECORRUPT.
  */
 static int views_make(struct seglog_consumer *c, uint64_t from, uint64_t *to, bool again,
-                      struct seglog_view *out, int max)
+                      const struct wants *w)
 {
+    uint64_t first = 0;
     int n = 0;
 
-    while (from != *to && n < max) {
+    while (from != *to && n < w->max) {
         struct ring_word_facts facts;
         const uint64_t word = word_observe(c->data, c->mask, from);
 
         if (ring_word_decode(word, c->size, &facts) < 0 || facts.state == RING_EMPTY ||
             facts.span > *to - from)
             return SEGLOG_ECORRUPT;
+        /* What is none, in between, ends a run, too. */
+        if (w->alike && n > 0 && !ring_is_alike(first, word))
+            break;
         if (facts.state == RING_DATA) {
-            ring_view(&out[n], word, c->data + (from & c->mask), from);
-            out[n].flags = again ? SEGLOG_VIEW_REDELIVERED : 0;
+            if (n == 0)
+                first = word;
+            if (n == 0 || !w->alike) {
+                ring_view(&w->out[n], word, c->data + (from & c->mask), from);
+                w->out[n].flags = again ? SEGLOG_VIEW_REDELIVERED : 0;
+            }
             n++;
         }
         from += facts.span;
@@ -159,27 +174,31 @@ static int take_find(struct seglog_consumer *c, bool probe, uint64_t *take)
     return rc;
 }
 
-static int take_fresh(struct seglog_consumer *c, bool probe, struct seglog_view *out, int max)
+static int take_fresh(struct seglog_consumer *c, bool probe, const struct wants *w)
 {
     struct ring_shared *shared = c->shared;
     uint64_t take = atomic_load_explicit(&shared->take, memory_order_relaxed);
     const uint64_t before = take;
-    uint64_t to;
+    uint64_t first = 0, to;
     int n = 0, rc;
 
     if (take % RING_ALIGN != 0)
         return SEGLOG_ECORRUPT;
     rc = take_find(c, probe, &take);
     to = take;
-    while (rc == 0 && n < max) {
+    while (rc == 0 && n < w->max) {
         const uint64_t word = word_observe(c->data, c->mask, to);
         const uint64_t span = ring_word_span(word);
 
-        if (!ring_word_is_data(word))
+        if (!ring_word_is_data(word) || (w->alike && n > 0 && !ring_is_alike(first, word)))
             break;
         if (span > c->size / 2 || to + span - take > c->size)
             return SEGLOG_ECORRUPT;
-        ring_view(&out[n++], word, c->data + (to & c->mask), to);
+        if (n == 0)
+            first = word;
+        if (n == 0 || !w->alike)
+            ring_view(&w->out[n], word, c->data + (to & c->mask), to);
+        n++;
         to += span;
     }
     if (n > 0) {
@@ -215,7 +234,7 @@ static bool range_trim(struct seglog_consumer *c, uint32_t index, uint64_t take)
 }
 
 /* One place: take what its dead holder had. Views made, or 0. */
-static int take_from_place(struct seglog_consumer *c, uint32_t i, struct seglog_view *out, int max)
+static int take_from_place(struct seglog_consumer *c, uint32_t i, const struct wants *w)
 {
     struct ring_place *place = &c->ring->ctrl->places[i];
     const uint64_t hold = atomic_load_explicit(&place->hold, memory_order_acquire);
@@ -233,7 +252,7 @@ static int take_from_place(struct seglog_consumer *c, uint32_t i, struct seglog_
     if (range_is_taken(c->ring, r, take)) {
         n = skip_done(c, &r.from, to);
         if (n == 0)
-            n = views_make(c, r.from, &to, true, out, max); /* of nothing: 0 */
+            n = views_make(c, r.from, &to, true, w); /* of nothing: 0 */
     }
     if (n < 0)
         return n;
@@ -251,13 +270,13 @@ static int take_from_place(struct seglog_consumer *c, uint32_t i, struct seglog_
     return n;
 }
 
-static int take_again(struct seglog_consumer *c, struct seglog_view *out, int max)
+static int take_again(struct seglog_consumer *c, const struct wants *w)
 {
     const uint32_t n = atomic_load_explicit(&c->shared->places, memory_order_acquire);
     int rc = 0;
 
     for (uint32_t i = 0; i < n && i < RING_PLACES && rc == 0; i++)
-        rc = take_from_place(c, i, out, max);
+        rc = take_from_place(c, i, w);
     return rc == 0 ? -EAGAIN : rc;
 }
 
@@ -281,8 +300,9 @@ static bool has_left_work(const struct seglog_consumer *c)
 
 /* ---- taking and giving back ----------------------------------------------------------------- */
 
-int ring_next_work(struct seglog_consumer *c, struct seglog_view *out, int max)
+int ring_next_work(struct seglog_consumer *c, struct seglog_view *out, int max, bool alike)
 {
+    const struct wants w = {.out = out, .max = max, .alike = alike};
     int rc;
 
     if (c->from != c->to) {
@@ -291,7 +311,7 @@ int ring_next_work(struct seglog_consumer *c, struct seglog_view *out, int max)
         if (!c->kept)
             return -EBUSY;
         c->kept = false;
-        rc = views_make(c, c->from, &to, c->again, out, max);
+        rc = views_make(c, c->from, &to, c->again, &w);
         if (rc > 0)
             c->out = (uint64_t)rc;
         return rc;
@@ -301,11 +321,11 @@ int ring_next_work(struct seglog_consumer *c, struct seglog_view *out, int max)
         return rc;
     rc = -EAGAIN;
     if (++c->calls % CALLS_TO_PROBE == 0)
-        rc = take_again(c, out, max);
+        rc = take_again(c, &w);
     if (rc == -EAGAIN)
-        rc = take_fresh(c, true, out, max);
+        rc = take_fresh(c, true, &w);
     if (rc == -EAGAIN && ring_probe_is_due(&c->probe_ns))
-        rc = take_again(c, out, max);
+        rc = take_again(c, &w);
     ring_unlock(&c->shared->take_lock);
     if (rc > 0)
         c->out = (uint64_t)rc;

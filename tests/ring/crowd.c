@@ -23,7 +23,7 @@ static uint32_t next_random(uint32_t *seed)
 
 static uint32_t message_len(uint32_t life, uint32_t index)
 {
-    uint32_t seed = life * 31 + index;
+    uint32_t seed = life * 31 + index / 4; /* some in a row are as long */
 
     return (uint32_t)sizeof(struct message) + next_random(&seed) % (MESSAGE_MAX - 8);
 }
@@ -107,6 +107,17 @@ static int put_many(struct producing *s, uint32_t n, bool in_place)
     return seglog_producer_commit_batch(s->p, claims, n);
 }
 
+/* As many of the next as have one length, and are wanted. */
+static int put_array(struct producing *s, uint32_t *n)
+{
+    static _Thread_local uint8_t bytes[CROWD_AT_ONCE * MESSAGE_MAX];
+    const uint32_t len = message_len(s->life, s->index), most = *n;
+
+    for (*n = 0; *n < most && message_len(s->life, s->index + *n) == len; ++*n)
+        message_fill(bytes + *n * len, s->life, s->index + *n);
+    return seglog_producer_put_array(s->p, bytes, len, *n, PATIENCE_NS);
+}
+
 static int put_somehow(struct producing *s, uint32_t *n)
 {
     static _Thread_local uint8_t bytes[MESSAGE_MAX];
@@ -132,6 +143,9 @@ static int put_somehow(struct producing *s, uint32_t *n)
 
         return seglog_producer_putv(s->p, iov, 2, 5, 0, PATIENCE_NS);
     }
+    case 5:
+        *n = left < CROWD_AT_ONCE ? left : CROWD_AT_ONCE;
+        return put_array(s, n);
     default:
         return seglog_producer_put(s->p, bytes, len, PATIENCE_NS);
     }
@@ -211,6 +225,22 @@ static int check_view(struct consuming *s, const struct seglog_view *v)
     return 0;
 }
 
+/* Up to max messages, as a batch or as a run. As seglog_consumer_batch() */
+static int take_somehow(struct seglog_consumer *c, struct seglog_view *views, int max, bool run)
+{
+    struct seglog_run alike;
+    int n;
+
+    if (!run)
+        return seglog_consumer_batch(c, views, max);
+    n = seglog_consumer_run(c, &alike, max);
+    for (int i = 0; i < n; i++) {
+        views[i] = alike.first;
+        views[i].data = (const uint8_t *)alike.first.data + (size_t)i * alike.stride;
+    }
+    return n;
+}
+
 static int check_loss(struct consuming *s, struct seglog_consumer *c, uint64_t *lost)
 {
     struct seglog_ring_loss loss;
@@ -240,7 +270,8 @@ int crowd_consume_on(struct seglog_ring *ring, const struct crowd_consumer *how)
     *s = (struct consuming){.crowd = crowd, .counts = how->counts};
     while (rc == 0) {
         const bool done = atomic_load(&crowd->done);
-        int n = seglog_consumer_batch(c, views, (int)(next_random(&seed) % 24) + 1);
+        const uint32_t random = next_random(&seed);
+        int n = take_somehow(c, views, (int)(random % 24) + 1, random >> 8 & 1);
 
         if (n == SEGLOG_ELAPPED) {
             rc = check_loss(s, c, &lost);

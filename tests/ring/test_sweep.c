@@ -59,6 +59,7 @@ static void use(struct seglog_ring *ring, struct seglog_producer *p, struct segl
     const struct seglog_record records[2] = {{.data = "one", .len = 3}, {.data = "two", .len = 3}};
     struct seglog_ring_info info;
     struct seglog_view views[8];
+    struct seglog_run run;
     uint64_t sum = 0;
 
     (void)seglog_ring_inspect(ring, &info);
@@ -70,10 +71,16 @@ static void use(struct seglog_ring *ring, struct seglog_producer *p, struct segl
             for (uint64_t b = 0; b < views[k].len; b++)
                 sum += ((const uint8_t *)views[k].data)[b];
         }
+        if (c && seglog_consumer_run(c, &run, 8) > 0) {
+            cr_assert_leq(run.count * run.stride, ring->facts.size);
+            for (uint64_t b = 0; b < run.first.len + (run.count - 1) * run.stride; b++)
+                sum += ((const uint8_t *)run.first.data)[b];
+        }
         if (c)
             seglog_consumer_release(c);
         if (p) {
             (void)seglog_producer_put(p, &sum, sizeof(sum), 0);
+            (void)seglog_producer_put_array(p, &sum, 2, 4, 0);
             (void)seglog_producer_put_batch(p, records, 2, 0);
         }
     }
