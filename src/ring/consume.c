@@ -239,10 +239,20 @@ int ring_look_direct(struct seglog_consumer *c, bool probe)
     return rc == -EAGAIN ? rc : 0;
 }
 
+/* Nothing there, and nothing stepped over that was to be given back: what who polls sees mostly. The
+ * sooner it looks again, the sooner it sees the message. */
+static inline bool is_idle(const struct seglog_consumer *c, uint64_t word)
+{
+    return word == 0 && c->pos == c->released;
+}
+
 int ring_find_direct(struct seglog_consumer *c, uint64_t *word)
 {
-    const int rc = step_over(c, true);
+    int rc;
 
+    if (is_idle(c, *word))
+        return -EAGAIN;
+    rc = step_over(c, true);
     if (rc == 0)
         *word = word_observe(c->data, c->mask, c->pos);
     else if (rc == -EAGAIN)
@@ -346,6 +356,8 @@ int seglog_consumer_next(struct seglog_consumer *c, struct seglog_view *out)
         return next_other(c, out);
     word = word_observe(c->data, c->mask, pos);
     if (word != c->word_seen) {
+        if (is_idle(c, word) && !c->event)
+            return -EAGAIN;
         if (!ring_word_is_data(word) || ring_word_span(word) > c->size / 2)
             return next_other(c, out);
         c->word_seen = word;
