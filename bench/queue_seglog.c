@@ -1,5 +1,5 @@
 /*
- * seglog's rings, of every kind, for ring.c: a message a call, and in batches.
+ * seglog's rings, of every kind, for ring.c: a message a call, in batches, and as arrays and runs.
  */
 #include "queue.h"
 
@@ -166,25 +166,61 @@ QUEUE_INLINE unsigned drain(void *self, struct queue_check *c, size_t len)
 
 QUEUE_STREAM(some, queue_send_some, put_some, queue_receive_some, drain)
 
+/* ---- arrays and runs -------------------------------------------------------------------------- */
+
+QUEUE_INLINE unsigned put_array(void *self, const uint8_t *msgs, unsigned n, size_t len)
+{
+    const struct rings *r = self;
+    const int rc = seglog_producer_put_array(r->producer, msgs, len, n, 0);
+
+    if (rc < 0 && rc != -EAGAIN)
+        bench_ok(rc, "put_array");
+    return rc == 0 ? n : 0;
+}
+
+QUEUE_INLINE unsigned drain_run(void *self, struct queue_check *c, size_t len)
+{
+    const struct rings *r = self;
+    struct seglog_run run;
+    const int n = seglog_consumer_run(r->consumer, &run, VIEWS);
+    const uint8_t *at;
+
+    if (n == -EAGAIN)
+        return 0;
+    bench_ok(n, "run");
+    if (run.first.len != len)
+        bench_die("messages of %llu bytes", (unsigned long long)run.first.len);
+    at = run.first.data;
+    for (int k = 0; k < n; k++)
+        queue_take(c, at + (size_t)k * run.stride, len);
+    seglog_consumer_release(r->consumer);
+    return (unsigned)n;
+}
+
+QUEUE_STREAM(array, queue_send_some, put_array, queue_receive_some, drain_run)
+
 #define EACH(NAME, USE, MAKE)                                                                     \
     {                                                                                             \
         .name = NAME, .use = USE, .is_ours = true, .make = MAKE, .join = join, .send = each_send, \
         .receive = each_receive, .trip = each_trip, .leave = leave, .unmake = unmake              \
     }
-#define SOME(NAME, USE, MAKE)                                                                   \
+#define MANY(NAME, USE, MAKE, CALLS)                                                            \
     {                                                                                           \
         .name = NAME, .use = USE, .batched = true, .is_ours = true, .make = MAKE, .join = join, \
-        .send = some_send, .receive = some_receive, .leave = leave, .unmake = unmake            \
+        .send = CALLS##_send, .receive = CALLS##_receive, .leave = leave, .unmake = unmake      \
     }
+#define SOME(KIND, USE, MAKE)                            \
+    MANY("seglog " KIND ", 32 a call", USE, MAKE, some), \
+        MANY("seglog " KIND ", arrays of 32", USE, MAKE, array)
 
 const struct queue queues_seglog[] = {
     EACH("seglog spsc", QUEUE_ONE, make_spsc),
-    SOME("seglog spsc, 32 a call", QUEUE_ONE, make_spsc),
+    SOME("spsc", QUEUE_ONE, make_spsc),
     EACH("seglog mpsc", QUEUE_MANY, make_mpsc),
-    SOME("seglog mpsc, 32 a call", QUEUE_MANY, make_mpsc),
+    SOME("mpsc", QUEUE_MANY, make_mpsc),
     EACH("seglog broadcast", QUEUE_FAN, make_broadcast),
-    SOME("seglog broadcast, 32 a call", QUEUE_FAN, make_broadcast),
+    SOME("broadcast", QUEUE_FAN, make_broadcast),
     EACH("seglog work", QUEUE_WORK, make_work),
-    SOME("seglog work, 32 a call", QUEUE_WORK, make_work),
+    SOME("work", QUEUE_WORK, make_work),
     {.name = NULL},
 };

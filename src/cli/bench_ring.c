@@ -1,6 +1,6 @@
 /*
- * Rings: messages from one process to another, one and 32 a call, next to copying the same bytes to as
- * much memory by one process; then there and back, next to a cache line (bench_follow.c).
+ * Rings: messages from one process to another, one and 32 a call, and as arrays and runs, next to
+ * copying the same bytes to as much memory by one process; then there and back, next to a cache line (bench_follow.c).
  *
  * The ring is in memory, whatever the directory. Each run has a child of its own that takes messages
  * out, looks at every word of them, and says when it had the last; it ends with the run or with us.
@@ -28,7 +28,7 @@
 #define RING_BYTES  ((uint64_t)1 << 20)
 #define PATIENCE_NS UINT64_C(5000000000)
 
-enum contender { SINGLE, BATCHED, MEMCPY, CONTENDERS };
+enum contender { SINGLE, BATCHED, ARRAY, MEMCPY, CONTENDERS };
 
 /* What both processes see. */
 struct meeting {
@@ -50,21 +50,44 @@ static bool is_sound(const struct seglog_view *view, uint64_t number)
     return differs == 0;
 }
 
+/* returns how many messages, or a negative status */
+static int take_some(struct seglog_consumer *consumer, enum contender how,
+                     struct seglog_view views[BATCH])
+{
+    struct seglog_run run;
+    int rc;
+
+    switch (how) {
+    case SINGLE:
+        rc = seglog_consumer_next(consumer, views);
+        return rc == 0 ? 1 : rc;
+    case BATCHED:
+        return seglog_consumer_batch(consumer, views, BATCH);
+    default:
+        break;
+    }
+    rc = seglog_consumer_run(consumer, &run, BATCH);
+    for (int i = 0; i < rc; i++) {
+        views[i] = run.first;
+        views[i].data = (const uint8_t *)run.first.data + (size_t)i * run.stride;
+    }
+    return rc;
+}
+
 /* Up to the message without bytes. returns 0 or a negative status */
-static int take_all(struct seglog_consumer *consumer, int batch, struct meeting *meeting)
+static int take_all(struct seglog_consumer *consumer, enum contender how, struct meeting *meeting)
 {
     struct seglog_view views[BATCH];
     bool ended = false;
     int rc = 0;
 
     while (!ended && rc >= 0) {
-        rc = batch == 1 ? seglog_consumer_next(consumer, views)
-                        : seglog_consumer_batch(consumer, views, batch);
+        rc = take_some(consumer, how, views);
         if (rc == -EAGAIN) {
             rc = seglog_consumer_wait(consumer, PATIENCE_NS);
             continue;
         }
-        for (int i = 0; i < (batch == 1 ? rc == 0 : rc) && !ended; i++) {
+        for (int i = 0; i < rc && !ended; i++) {
             ended = views[i].len == 0;
             if (!ended && !is_sound(&views[i], meeting->got++))
                 return SEGLOG_ECORRUPT;
@@ -75,7 +98,7 @@ static int take_all(struct seglog_consumer *consumer, int batch, struct meeting 
     return rc < 0 ? rc : 0;
 }
 
-static _Noreturn void take(int fd, int batch, struct meeting *meeting)
+static _Noreturn void take(int fd, enum contender how, struct meeting *meeting)
 {
     struct seglog_consumer *consumer = NULL;
     struct seglog_ring *ring = NULL;
@@ -85,7 +108,7 @@ static _Noreturn void take(int fd, int batch, struct meeting *meeting)
         rc = seglog_consumer_open(ring, NULL, &consumer);
     if (rc == 0) {
         atomic_store(&meeting->ready, 1);
-        rc = take_all(consumer, batch, meeting);
+        rc = take_all(consumer, how, meeting);
     }
     seglog_consumer_close(consumer);
     seglog_ring_close(ring);
@@ -93,7 +116,7 @@ static _Noreturn void take(int fd, int batch, struct meeting *meeting)
 }
 
 /* Returns its pid once it has the ring, or a negative status. It must not outlive us. */
-static pid_t start_taker(int fd, int batch, struct meeting *meeting)
+static pid_t start_taker(int fd, enum contender how, struct meeting *meeting)
 {
     const pid_t parent = getpid();
     const pid_t pid = fork();
@@ -105,7 +128,7 @@ static pid_t start_taker(int fd, int batch, struct meeting *meeting)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        take(fd, batch, meeting);
+        take(fd, how, meeting);
     }
     while (!atomic_load(&meeting->ready)) {
         if (waitpid(pid, NULL, WNOHANG) == pid)
@@ -117,22 +140,37 @@ static pid_t start_taker(int fd, int batch, struct meeting *meeting)
 
 /* ---- the parent: putting in ------------------------------------------------------------------- */
 
-static int put_some(struct seglog_producer *producer, int batch, size_t len, uint64_t number)
+/* How many go in one call. */
+static int batch_of(enum contender how)
 {
-    static uint64_t words[BATCH][LEN_MAX / sizeof(uint64_t)];
+    return how == SINGLE ? 1 : BATCH;
+}
+
+static int put_some(struct seglog_producer *producer, enum contender how, size_t len,
+                    uint64_t number)
+{
+    static uint64_t words[BATCH * LEN_MAX / sizeof(uint64_t)];
+    const size_t each = len / sizeof(uint64_t);
     struct seglog_record records[BATCH];
 
-    for (int k = 0; k < batch; k++) {
-        for (size_t i = 0; i < len / sizeof(uint64_t); i++)
-            words[k][i] = number + (uint64_t)k;
-        records[k] = (struct seglog_record){.data = words[k], .len = len};
+    for (size_t k = 0; k < (size_t)batch_of(how); k++) {
+        for (size_t i = 0; i < each; i++)
+            words[k * each + i] = number + k;
+        if (how == BATCHED)
+            records[k] = (struct seglog_record){.data = words + k * each, .len = len};
     }
-    return batch == 1 ? seglog_producer_put(producer, words[0], len, PATIENCE_NS)
-                      : seglog_producer_put_batch(producer, records, (size_t)batch, PATIENCE_NS);
+    switch (how) {
+    case SINGLE:
+        return seglog_producer_put(producer, words, len, PATIENCE_NS);
+    case BATCHED:
+        return seglog_producer_put_batch(producer, records, BATCH, PATIENCE_NS);
+    default:
+        return seglog_producer_put_array(producer, words, len, BATCH, PATIENCE_NS);
+    }
 }
 
 /* Put messages in until the slice is over. returns how many, or a negative status */
-static int64_t put_all(const struct bench *bench, int fd, int batch, size_t len)
+static int64_t put_all(const struct bench *bench, int fd, enum contender how, size_t len)
 {
     struct seglog_producer *producer = NULL;
     struct seglog_ring *ring = NULL;
@@ -143,9 +181,9 @@ static int64_t put_all(const struct bench *bench, int fd, int batch, size_t len)
         rc = seglog_producer_open(ring, NULL, &producer);
     for (const uint64_t begin = bench_now();
          rc == 0 && bench_now() - begin < bench->slice_ns && !signals_stopped();) {
-        for (int i = 0; i < BATCH && rc == 0; i += batch) {
-            rc = put_some(producer, batch, len, n);
-            n += (uint64_t)batch;
+        for (int i = 0; i < BATCH && rc == 0; i += batch_of(how)) {
+            rc = put_some(producer, how, len, n);
+            n += (uint64_t)batch_of(how);
         }
     }
     if (rc == 0)
@@ -156,7 +194,8 @@ static int64_t put_all(const struct bench *bench, int fd, int batch, size_t len)
 }
 
 /* ns a message, or a negative status */
-static double run_ring(const struct bench *bench, int batch, size_t len, struct meeting *meeting)
+static double run_ring(const struct bench *bench, enum contender how, size_t len,
+                       struct meeting *meeting)
 {
     const struct seglog_ring_options options = {.size = RING_BYTES};
     const int fd = seglog_ring_create_memfd(&options);
@@ -166,14 +205,14 @@ static double run_ring(const struct bench *bench, int batch, size_t len, struct 
     pid_t pid;
 
     memset(meeting, 0, sizeof(*meeting));
-    pid = fd < 0 ? fd : start_taker(fd, batch, meeting);
+    pid = fd < 0 ? fd : start_taker(fd, how, meeting);
     if (pid < 0) {
         if (fd >= 0)
             close(fd);
         return pid;
     }
     begin = bench_now();
-    put = put_all(bench, fd, batch, len);
+    put = put_all(bench, fd, how, len);
     close(fd);
     if (put < 0)
         kill(pid, SIGKILL);
@@ -229,9 +268,9 @@ static const struct bench_table stream_table = {
 
 static void stream_rows(struct bench *bench, size_t len, const struct bench_rounds *ns)
 {
-    static const char *const names[] = {"single", "batched"};
+    static const char *const names[] = {"single", "batched", "array"};
 
-    for (int how = SINGLE; how <= BATCHED; how++) {
+    for (int how = SINGLE; how <= ARRAY; how++) {
         json_t *row = json_object();
         const double median = bench_median(&ns[how]);
 
@@ -252,10 +291,9 @@ static int measure(struct bench *bench, size_t len, struct meeting *meeting)
     struct bench_rounds ns[CONTENDERS];
 
     for (int round = 0; round < BENCH_ROUNDS; round++) {
-        for (int which = 0; which < CONTENDERS; which++) {
-            const double one = which == MEMCPY
-                                   ? run_memcpy(bench, len)
-                                   : run_ring(bench, which == SINGLE ? 1 : BATCH, len, meeting);
+        for (enum contender which = 0; which < CONTENDERS; which++) {
+            const double one =
+                which == MEMCPY ? run_memcpy(bench, len) : run_ring(bench, which, len, meeting);
 
             if (signals_stopped())
                 return -EINTR;

@@ -21,7 +21,7 @@
 
 /* The log of a section, its floor's file, and what the sections in C may leave beside them. */
 #define ROOM_BYTES   ((uint64_t)512 << 20)
-#define SLICES       210 /* runs of all sections together, roughly */
+#define SLICES       230 /* runs of all sections together, roughly */
 #define SLICE_MIN_NS UINT64_C(100000)
 
 enum { KEY_JSON = ARGS_KEY_FIRST, KEY_TIME, KEY_ONLY };

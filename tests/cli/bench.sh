@@ -23,7 +23,7 @@ if [ "$(nproc)" -ge 2 ]; then
         "$(jq "[.follow[] | $ordered and .floor_p50_ns > 0 and .per_floor > 0] | all" out)" true
     is 'rings in four sizes, one and 32 a call' \
         "$(jq -c '[.ring[] | [.how, .bytes]] | sort' out)" \
-        '[["batched",8],["batched",64],["batched",256],["batched",1024],["single",8],["single",64],["single",256],["single",1024]]'
+        '[["array",8],["array",64],["array",256],["array",1024],["batched",8],["batched",64],["batched",256],["batched",1024],["single",8],["single",64],["single",256],["single",1024]]'
     is 'each next to memcpy' \
         "$(jq '[.ring[] | .ns > 0 and .million_per_s > 0 and .gb_per_s > 0 and .memcpy_ns > 0 and .per_memcpy > 0] | all' out)" true
     is 'and there and back' "$(jq -c '[.ring_trip[].bytes]' out)" '[64,256,1024]'
