@@ -232,7 +232,7 @@ static int prepare_missing(struct seglog_log *log, uint64_t number)
         free(fresh);
     pthread_cond_broadcast(&log->ready);
     pthread_mutex_unlock(&log->lock);
-    return rc == -ESTALE ? 0 : rc; /* nobody needs that one any more */
+    return rc;
 }
 
 /* The active segment itself, if nobody prepared it: its first, or one that was made in a hurry. */
@@ -267,5 +267,6 @@ int log_table_ahead(struct seglog_log *log)
         rc = prepare_missing(log, number);
     }
     populate_active(log);
-    return rc;
+    /* Removed already: this handle's appenders are far behind. They ask again where the log is now. */
+    return rc == -ESTALE ? 0 : rc;
 }

@@ -97,6 +97,27 @@ Test(drop, a_sleeper_in_a_segment_almost_full_appends_at_the_end)
     wake_up(560, 16352);
 }
 
+/* It asked for a spare before it fell asleep; that one is gone by now, and is not made, again and again. */
+Test(drop, a_sleeper_prepares_nothing_that_was_removed, .timeout = 60)
+{
+    char *dir = log_dir_make(SEGLOG_SYNC_NONE);
+    struct seglog_log *log = log_attach(dir), *idle_log = log_attach(dir);
+    struct seglog_appender *ap = log_appender(log, SEGLOG_SHARED),
+                           *idle = log_appender(idle_log, SEGLOG_SHARED);
+
+    log_append(idle, 560);
+    cr_assert(idle_log->wanted);
+    move_on(log, ap, 6);
+    cr_assert_ok(seglog_log_tend(idle_log));
+    expect_numbers(dir, 5);
+    log_append(idle, 560);
+    cr_assert_ok(seglog_log_tend(idle_log));
+    cr_assert_eq(tally_dir(dir, true).next_seq, 560 + 60 + 560);
+    log_detach(idle_log, idle);
+    log_detach(log, ap);
+    tmpdir_remove(dir);
+}
+
 Test(drop, a_handle_without_appenders_finds_the_end)
 {
     char *dir = log_dir_make(SEGLOG_SYNC_NONE);
