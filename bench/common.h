@@ -166,6 +166,15 @@ struct seglog_reader *bench_reader(const struct bench_log *log, uint32_t wait, u
  */
 void bench_in_place(const struct bench_log *log);
 
+/* Make a log with its first segment, which whoever opens it finds. */
+void bench_log_begin(struct bench_log *log, uint64_t segment_size);
+/* A reader at the beginning of a log that is empty yet, and an appender; in_place: with everything
+ * mapped that there is. */
+struct seglog_reader *bench_follower(const struct bench_log *log, uint32_t wait, bool in_place);
+struct seglog_appender *bench_producer(const struct bench_log *log, uint32_t mode, uint32_t flags,
+                                       bool in_place, struct seglog_log **handle);
+void bench_producer_close(struct seglog_log *handle, struct seglog_appender *appender);
+
 /* Bytes that a record takes in a segment (docs/FORMAT.md), and how many fit with room to spare. */
 static inline size_t bench_frame(size_t payload)
 {

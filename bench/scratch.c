@@ -230,3 +230,41 @@ uint64_t bench_together(struct bench_role *roles, int n, bool processes)
     }
     return atomic_load(&together->end) - start;
 }
+
+/* ---- appenders and followers with everything in place ----------------------------------------- */
+
+struct seglog_reader *bench_follower(const struct bench_log *log, uint32_t wait, bool in_place)
+{
+    struct seglog_reader *reader = bench_reader(log, wait, 0);
+    struct seglog_view view;
+
+    if (seglog_reader_next(reader, &view) != -EAGAIN)
+        bench_die("a new log is not empty");
+    if (in_place)
+        bench_in_place(log);
+    return reader;
+}
+
+struct seglog_appender *bench_producer(const struct bench_log *log, uint32_t mode, uint32_t flags,
+                                       bool in_place, struct seglog_log **handle)
+{
+    struct seglog_appender *appender;
+
+    *handle = bench_attach(log, flags);
+    appender = bench_appender(*handle, mode);
+    if (in_place)
+        bench_in_place(log);
+    return appender;
+}
+
+void bench_producer_close(struct seglog_log *handle, struct seglog_appender *appender)
+{
+    seglog_appender_close(appender);
+    bench_ok(seglog_log_close(handle), "close");
+}
+
+void bench_log_begin(struct bench_log *log, uint64_t segment_size)
+{
+    bench_log_make(log, segment_size, SEGLOG_SYNC_NONE);
+    bench_ok(seglog_log_close(bench_attach(log, 0)), "close");
+}
