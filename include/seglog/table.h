@@ -224,7 +224,8 @@ struct seglog_table_stat {
     uint32_t reserved;
 };
 
-/* Looks at every slot. returns 0, SEGLOG_ETRUNCATED, SEGLOG_EFORKED, -EIO */
+/* Looks at every slot. returns 0; SEGLOG_ECORRUPT: a shard was wiped; SEGLOG_ETRUNCATED, SEGLOG_EFORKED,
+ * -EIO */
 SEGLOG_API int seglog_table_stat(struct seglog_table *table, struct seglog_table_stat *out);
 
 #ifdef __cplusplus

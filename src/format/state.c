@@ -21,6 +21,8 @@ void state_header_encode(struct state_header *page, const char *magic,
     memcpy(page->log, facts->log, sizeof(page->log));
     if (facts->is_logged)
         le64_put(&page->head.incompat, STATE_LOGGED);
+    if (facts->is_marked)
+        le64_put(&page->head.compat, STATE_MARKED);
     le32_put(&page->crc, CRC_SPAN(page, offsetof(struct state_header, crc)));
 }
 
@@ -49,6 +51,7 @@ int state_header_decode(const struct state_header *page, const char *magic, stru
         .parts = le32_get(&page->parts),
         .extent = le32_get(&page->extent),
         .is_logged = is_logged,
+        .is_marked = (le64_get(&page->head.compat) & STATE_MARKED) != 0,
     };
     memcpy(out->log, page->log, sizeof(out->log));
     memcpy(out->uuid, page->head.uuid, sizeof(out->uuid));
@@ -58,6 +61,11 @@ int state_header_decode(const struct state_header *page, const char *magic, stru
 uint32_t state_seed(uint64_t generation)
 {
     return CRC_SPAN(&generation, sizeof(generation));
+}
+
+uint32_t table_mark(uint32_t seed, uint32_t shard)
+{
+    return ~crc32c(~seed, &shard, sizeof(shard)) | 1;
 }
 
 uint32_t cell_crc(uint32_t seed, const void *value, uint64_t len, uint64_t version)

@@ -45,6 +45,8 @@ static_assert(offsetof(struct state_header, crc) == 4092, "FORMAT: state header"
 
 /* A bit of incompat: the file is made from a log, and who changes one without the other spoils it. */
 #define STATE_LOGGED UINT64_C(1)
+/* A bit of compat, in tables: each shard has its mark, table_mark(). */
+#define STATE_MARKED UINT64_C(1)
 
 struct state_facts {
     uint8_t uuid[16];
@@ -56,6 +58,7 @@ struct state_facts {
     uint32_t extent;
     uint8_t log[16];
     bool is_logged;
+    bool is_marked;
 };
 
 void state_header_encode(struct state_header *page, const char *magic,
@@ -121,7 +124,7 @@ uint64_t cell_durable_load(const struct cell_hot *hot, uint32_t seed);
 /* One part of the table, with a lock of its own. Changed by whoever holds that; read by all. */
 struct table_shard {
     _Atomic uint32_t lock; /* 0, or who holds it; see table_lock.c */
-    uint32_t zero0;
+    uint32_t mark;         /* table_mark(), never changed: a shard that was wiped has none */
     /* Where the slots are: offset in the file (a multiple of 4096, below 2^42) | log2 of how many, and
      * from bit 42 on a count of how often they moved. 0: there are none yet. */
     _Atomic uint64_t slots;
@@ -136,6 +139,9 @@ struct table_shard {
 };
 static_assert(offsetof(struct table_shard, intent) == 376, "FORMAT: table shard");
 static_assert(sizeof(struct table_shard) == 512, "FORMAT: table shard");
+
+/* Of a shard of the file with this state_seed(); never 0. */
+uint32_t table_mark(uint32_t seed, uint32_t shard);
 
 struct table_hot {
     struct boot_mark boot; /* the boot in which the entries were last checked */

@@ -43,15 +43,31 @@ static uint64_t data_offset(uint32_t shards)
     return align_up(STATE_OFF_DATA + shards * sizeof(struct table_shard), PAGE_BYTES);
 }
 
+static int fill_shards(const struct state_facts *facts, int fd)
+{
+    const uint32_t seed = state_seed(facts->generation);
+    struct table_shard *shards = calloc(facts->parts, sizeof(*shards));
+    int rc;
+
+    if (!shards)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < facts->parts; i++)
+        shards[i].mark = table_mark(seed, i);
+    rc = file_pwrite(fd, shards, facts->parts * sizeof(*shards), STATE_OFF_DATA);
+    free(shards);
+    return rc;
+}
+
 static int fill(void *context, int fd)
 {
     const struct state_facts *facts = context;
     const uint64_t end = data_offset(facts->parts);
     struct state_header page;
-    int rc;
+    int rc = fill_shards(facts, fd);
 
     state_header_encode(&page, MAGIC_TABLE, facts);
-    rc = file_pwrite(fd, &page, sizeof(page), 0);
+    if (rc == 0)
+        rc = file_pwrite(fd, &page, sizeof(page), 0);
     return rc < 0 ? rc
                   : file_pwrite(fd, &end, sizeof(end),
                                 STATE_OFF_HOT + offsetof(struct table_hot, end));
@@ -66,6 +82,7 @@ static int make(const struct place *place, const struct seglog_table_options *o,
         .created_ns = clock_wall_ns(),
         .parts = o->shards ? o->shards : SHARDS_DEFAULT,
         .is_logged = log != NULL,
+        .is_marked = true,
     };
     int rc = random_bytes(facts.uuid, sizeof(facts.uuid));
 
@@ -101,8 +118,13 @@ static int check_shard(struct seglog_table *t, struct table_shard *shard)
     atomic_store(&shard->lock, 0); /* of a boot that is over */
     memset(shard->free, 0, sizeof(shard->free));
     shard->fresh = shard->fresh_end = shard->spare = 0;
-    if (atomic_load(&shard->slots) == 0)
-        return 0;
+    if (atomic_load(&shard->slots) == 0) {
+        /* Its first slots may be lost, but not the mark, which was synced before the file had a name. */
+        t->dropped += atomic_load(&shard->keys);
+        atomic_store(&shard->keys, 0);
+        atomic_store(&shard->used, 0);
+        return table_blank(t, shard);
+    }
     if (!table_slots(t, atomic_load(&shard->slots), &slots))
         return SEGLOG_ECORRUPT; /* it was synced before it was named: that is damage */
     table_recount(t, shard);
@@ -130,7 +152,8 @@ static bool is_pristine(const struct seglog_table *t, uint64_t file_size)
         file_size == data_offset(t->facts.parts) && atomic_load(&t->hot->end) == file_size;
 
     for (uint32_t s = 0; s < t->facts.parts; s++)
-        pristine = pristine && atomic_load(&t->shards[s].slots) == 0 && t->shards[s].fresh == 0;
+        pristine = pristine && atomic_load(&t->shards[s].slots) == 0 &&
+                   table_blank(t, &t->shards[s]) == 0 && t->shards[s].fresh == 0;
     return pristine;
 }
 
@@ -452,10 +475,14 @@ int seglog_table_stat(struct seglog_table *table, struct seglog_table_stat *out)
         return rc;
     stat.file_size = facts.size;
     for (uint32_t s = 0; s < table->facts.parts; s++) {
+        struct table_shard *shard = &table->shards[s];
         struct table_slots slots;
 
-        if (!table_slots(table, atomic_load(&table->shards[s].slots), &slots))
+        if (!table_slots(table, atomic_load(&shard->slots), &slots)) {
+            if (atomic_load(&shard->slots) == 0 && table_blank(table, shard) < 0)
+                return table_outcome(table, SEGLOG_ECORRUPT);
             continue;
+        }
         stat.slots += slots.mask + 1;
         for (uint64_t i = 0; i <= slots.mask; i++) {
             const uint64_t ref = atomic_load_explicit(&slots.at[i].ref, memory_order_acquire);

@@ -57,7 +57,8 @@ int table_lock_alone(struct owner *owner);
 int table_share(struct seglog_table *t);
 /* Lock a shard; 1: its holder had died in the middle of something. Never fails for long. */
 int table_lock(struct seglog_table *t, struct table_shard *shard);
-/* Lock it and make good what a dead holder left: 0, or without the lock why that cannot be done. */
+/* Lock it and make good what a dead holder left: 0, or without the lock why that cannot be done, or that
+ * the shard is wiped. */
 int table_lock_whole(struct seglog_table *t, struct table_shard *shard);
 void table_unlock(struct table_shard *shard);
 
@@ -83,6 +84,9 @@ struct table_slots {
 };
 bool table_slots(struct seglog_table *t, uint64_t word, struct table_slots *out);
 
+/* A shard without slots: has it never had any? SEGLOG_ECORRUPT: its words were wiped. */
+int table_blank(const struct seglog_table *t, struct table_shard *shard);
+
 /* An entry as its slot names it. */
 struct table_found {
     struct table_slot *slot;
@@ -103,6 +107,11 @@ uint32_t table_crc_of(const struct seglog_table *t, const struct table_found *fo
 /* The key's slot in these slots. 0; -ENOENT: and *vacant, if not NULL, where it may go; SEGLOG_ECORRUPT */
 int table_probe(struct seglog_table *t, const struct table_slots *slots,
                 const struct table_key *key, struct table_found *out, struct table_slot **vacant);
+/* Do two whole entries have one key? */
+bool table_is_one_key(struct seglog_table *t, uint64_t ref, uint64_t other);
+/* Of a locked shard: is the entry of slot i what who looks for its key finds? Damage may have put it where
+ * nobody looks, or behind another of that key. */
+bool table_is_found_at(struct seglog_table *t, const struct table_slots *slots, uint64_t i);
 
 /* ---- changing, the shard locked -------------------------------------------------------------- */
 

@@ -166,15 +166,6 @@ void table_recount(struct seglog_table *t, struct table_shard *shard)
     atomic_store(&shard->used, used);
 }
 
-/* Do two whole entries have one key? */
-static bool are_of_one_key(struct seglog_table *t, uint64_t ref, uint64_t other)
-{
-    struct table_found a, b;
-
-    return table_follow(t, ref, &a) && table_follow(t, other, &b) &&
-           table_is_key(&a, b.entry + sizeof(struct table_entry), (size_t)b.key_len);
-}
-
 /* once: a key that is there already is left out (a power cut may have left it in two slots). */
 static unsigned slots_add(struct seglog_table *t, const struct table_slots *slots, uint64_t hash,
                           uint64_t ref, bool once)
@@ -183,12 +174,32 @@ static unsigned slots_add(struct seglog_table *t, const struct table_slots *slot
 
     for (; relaxed(&slots->at[i].ref) != 0; i = (i + 1) & slots->mask) {
         if (once && relaxed(&slots->at[i].hash) == hash &&
-            are_of_one_key(t, ref, relaxed(&slots->at[i].ref)))
+            table_is_one_key(t, ref, relaxed(&slots->at[i].ref)))
             return 0;
     }
     atomic_store_explicit(&slots->at[i].hash, hash, memory_order_relaxed);
     atomic_store_explicit(&slots->at[i].ref, ref, memory_order_relaxed);
     return 1;
+}
+
+/* Take along what passes; without `pass`, what can be found where it is: one that damage has put elsewhere
+ * may have been put anew since. Gives how many. */
+static uint64_t slots_move(struct seglog_table *t, const struct table_shard *shard,
+                           const struct table_slots *from, const struct table_slots *to,
+                           uint64_t keys, table_pass *pass)
+{
+    uint64_t moved = 0;
+
+    for (uint64_t i = 0; i <= from->mask; i++) {
+        const uint64_t ref = relaxed(&from->at[i].ref);
+        const uint64_t hash = relaxed(&from->at[i].hash);
+
+        if (table_ref_is_live(ref) && moved < keys &&
+            (pass ? pass(t, shard, hash, ref)
+                  : shard == table_shard_of(t, hash) && table_is_found_at(t, from, i)))
+            moved += slots_add(t, to, hash, ref, pass != NULL);
+    }
+    return moved;
 }
 
 /* The slots before these, if they are of the right number: readers have long left them, or find out. */
@@ -227,15 +238,8 @@ int table_rehash(struct seglog_table *t, struct table_shard *shard, uint64_t key
     next = offset | bits | ((word >> 42) + 1) << 42;
     if (!table_slots(t, next, &to))
         return SEGLOG_ECORRUPT;
-    if (word != 0 && table_slots(t, word, &from)) {
-        for (uint64_t i = 0; i <= from.mask; i++) {
-            const uint64_t ref = relaxed(&from.at[i].ref);
-            const uint64_t hash = relaxed(&from.at[i].hash);
-
-            if (table_ref_is_live(ref) && moved < keys && (!pass || pass(t, shard, hash, ref)))
-                moved += slots_add(t, &to, hash, ref, pass != NULL);
-        }
-    }
+    if (word != 0 && table_slots(t, word, &from))
+        moved = slots_move(t, shard, &from, &to, keys, pass);
     /* And the new slots before the word that leads to them; the first ones too, which hold nothing to
      * lose: the file's new length must be there. */
     if (t->is_synced)
@@ -271,7 +275,7 @@ static int slot_find(struct seglog_table *t, struct table_shard *shard, const st
         keys = relaxed(&shard->keys);
         rc = table_rehash(t, shard, keys + 1 + (fits ? keys / 2 : first), NULL);
         /* Keys that are lost are still missed by whoever looks at all of them. */
-        count(&shard->keys, claimed - keys);
+        atomic_store_explicit(&shard->keys, claimed, memory_order_relaxed);
         if (rc < 0)
             return rc;
         if (!table_slots(t, relaxed(&shard->slots), &slots))
@@ -341,9 +345,34 @@ static void bury(struct seglog_table *t, struct table_shard *shard, const struct
     count(&shard->keys, UINT64_MAX); /* one less */
 }
 
+/* Is there another entry of this key behind the one that was found? Without that it would come back. */
+static bool is_doubled(struct seglog_table *t, struct table_shard *shard,
+                       const struct table_found *there)
+{
+    const uint64_t hash = relaxed(&there->slot->hash);
+    struct table_slots slots;
+    uint64_t at, ref;
+
+    if (!table_slots(t, relaxed(&shard->slots), &slots))
+        return true;
+    at = (uint64_t)(there->slot - slots.at);
+    for (uint64_t n = slots.mask; n > 0; n--) {
+        at = (at + 1) & slots.mask;
+        ref = relaxed(&slots.at[at].ref);
+        if (ref == 0)
+            return false;
+        if (table_ref_is_live(ref) && relaxed(&slots.at[at].hash) == hash &&
+            table_is_one_key(t, ref, there->ref))
+            return true;
+    }
+    return false;
+}
+
 int table_bury(struct seglog_table *t, struct table_shard *shard, const struct table_key *key,
                const struct table_found *there, uint64_t *seq)
 {
+    if (is_doubled(t, shard, there))
+        return SEGLOG_ECORRUPT;
     if (t->log && seq) {
         const int rc = table_log_remove(t, shard, key, seq);
 

@@ -38,6 +38,14 @@ bool table_slots(struct seglog_table *t, uint64_t word, struct table_slots *out)
     return out->at != NULL;
 }
 
+int table_blank(const struct seglog_table *t, struct table_shard *shard)
+{
+    if (t->facts.is_marked && shard->mark != table_mark(t->seed, (uint32_t)(shard - t->shards)))
+        return SEGLOG_ECORRUPT;
+    /* Keys are counted behind the first slots, and there are slots ever after. */
+    return atomic_load(&shard->keys) == 0 || atomic_load(&shard->slots) != 0 ? 0 : SEGLOG_ECORRUPT;
+}
+
 uint32_t table_class_for(uint64_t bytes)
 {
     uint32_t c = 0;
@@ -150,6 +158,31 @@ int table_probe(struct seglog_table *t, const struct table_slots *slots,
     return -ENOENT;
 }
 
+bool table_is_one_key(struct seglog_table *t, uint64_t ref, uint64_t other)
+{
+    struct table_found a, b;
+
+    return table_follow(t, ref, &a) && table_follow(t, other, &b) &&
+           table_is_key(&a, b.entry + sizeof(struct table_entry), (size_t)b.key_len);
+}
+
+bool table_is_found_at(struct seglog_table *t, const struct table_slots *slots, uint64_t i)
+{
+    const uint64_t hash = atomic_load_explicit(&slots->at[i].hash, memory_order_relaxed);
+    const uint64_t ref = atomic_load_explicit(&slots->at[i].ref, memory_order_relaxed);
+
+    for (uint64_t at = hash & slots->mask; at != i; at = (at + 1) & slots->mask) {
+        struct table_slot *slot = &slots->at[at];
+        const uint64_t other = atomic_load_explicit(&slot->ref, memory_order_relaxed);
+
+        if (other == 0 || (table_ref_is_live(other) &&
+                           atomic_load_explicit(&slot->hash, memory_order_relaxed) == hash &&
+                           table_is_one_key(t, ref, other)))
+            return false;
+    }
+    return true;
+}
+
 /* 0 and *found, -ENOENT, -EAGAIN, SEGLOG_ECORRUPT */
 static int find_once(struct seglog_table *t, const struct table_key *key, struct table_found *found)
 {
@@ -158,8 +191,10 @@ static int find_once(struct seglog_table *t, const struct table_key *key, struct
     struct table_slots slots;
     int rc;
 
-    if (word == 0)
-        return -ENOENT;
+    if (word == 0) {
+        rc = table_blank(t, shard);
+        return rc < 0 ? rc : -ENOENT;
+    }
     rc = table_slots(t, word, &slots) ? table_probe(t, &slots, key, found, NULL) : SEGLOG_ECORRUPT;
     if (rc == 0)
         return 0;

@@ -110,8 +110,10 @@ int table_lock_whole(struct seglog_table *t, struct table_shard *shard)
 
     if (table_lock(t, shard) == 1)
         table_recount(t, shard);
+    if (atomic_load_explicit(&shard->slots, memory_order_relaxed) == 0)
+        rc = table_blank(t, shard);
     /* Whoever finds this mends it, also when the one that took the lock over could not. */
-    if (t->log && shard->intent != 0)
+    if (rc == 0 && t->log && shard->intent != 0)
         rc = table_mend(t, shard);
     if (rc < 0)
         table_unlock(shard);

@@ -44,27 +44,16 @@ void seglog_table_walk_close(struct seglog_table_walk *walk)
 
 /* ---- a shard ----------------------------------------------------------------------------------- */
 
-/* How many slots before the first one are not empty, those at the end being before it. */
-static uint64_t run_before(const struct table_slots *slots)
-{
-    uint64_t n = 0;
-
-    while (n <= slots->mask && atomic_load(&slots->at[slots->mask - n].ref) != 0)
-        n++;
-    return n;
-}
-
 int table_each(struct seglog_table *t, struct table_shard *shard, table_visit *visit, void *context)
 {
     const uint64_t word = atomic_load(&shard->slots);
     struct table_slots slots;
-    uint64_t run, keys = 0;
+    uint64_t keys = 0;
 
     if (word == 0)
-        return atomic_load(&shard->keys) == 0 ? 0 : SEGLOG_ECORRUPT;
+        return table_blank(t, shard);
     if (!table_slots(t, word, &slots))
         return SEGLOG_ECORRUPT;
-    run = run_before(&slots);
     for (uint64_t i = 0; i <= slots.mask; i++) {
         const uint64_t ref = atomic_load(&slots.at[i].ref);
         const uint64_t hash = atomic_load(&slots.at[i].hash);
@@ -72,8 +61,7 @@ int table_each(struct seglog_table *t, struct table_shard *shard, table_visit *v
         int rc;
 
         if (table_ref_is_live(ref)) {
-            /* Looking for it from where it belongs one must come here, so no slot between is empty. */
-            if (shard != table_shard_of(t, hash) || ((i - hash) & slots.mask) > run ||
+            if (shard != table_shard_of(t, hash) || !table_is_found_at(t, &slots, i) ||
                 !table_follow(t, ref, &found) || table_crc_of(t, &found, hash) != found.crc)
                 return SEGLOG_ECORRUPT;
             rc = visit(context, &found);
@@ -81,7 +69,6 @@ int table_each(struct seglog_table *t, struct table_shard *shard, table_visit *v
                 return rc;
             keys++;
         }
-        run = ref == 0 ? 0 : run + 1;
     }
     /* Slots that are wiped, or others than those of the shard, have nothing that fails a checksum. */
     return keys == atomic_load(&shard->keys) ? 0 : SEGLOG_ECORRUPT;

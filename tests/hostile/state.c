@@ -118,7 +118,6 @@ enum state_verdict state_judge(struct state_stage *stage)
     settle(stage);
     memcpy(stage->bytes, stage->truth, stage->size);
     stage->left = stage->size;
-    stage->is_wiped = false;
     if (verdict == STATE_WRONG)
         return verdict;
     return stage->told > 0 ? STATE_TOLD : stage->gone > 0 ? STATE_OTHER : verdict;

@@ -34,7 +34,6 @@ struct state_stage {
     size_t size;    /* of the truth */
     size_t left;    /* bytes of it that are to be there */
     struct image *log_files;
-    bool is_wiped; /* the words of all shards: nothing is left that knows of the keys */
     uint64_t told; /* calls that failed in this judgement */
     uint64_t gone; /* keys or values that were not there */
     const char *why;

@@ -218,7 +218,7 @@ static bool use(struct state_stage *stage, struct model *model)
         change(stage, table, model);
         is_right = walk_over(stage, table, model) && read_all(stage, table, model);
     }
-    if (is_right && stage->kind == STATE_WITH_LOG && !stage->is_wiped)
+    if (is_right && stage->kind == STATE_WITH_LOG)
         (void)state_told(stage, seglog_table_checkpoint(table, NULL));
     seglog_table_close(table);
     return is_right;

@@ -145,10 +145,8 @@ static void each_page(struct sweep *sweep)
                     memcpy(to, from, PAGE_BYTES);
                 if (way == 2)
                     memcpy(from, old, PAGE_BYTES);
-                stage->is_wiped = b == 2 || (way == 2 && a == 2);
                 judge(sweep, (way != 1 && a == 0) || b == 0,
-                      stage->is_wiped || stage->kind == STATE_CELL ||
-                          state_may_be_other(stage, b * PAGE_BYTES) ||
+                      stage->kind == STATE_CELL || state_may_be_other(stage, b * PAGE_BYTES) ||
                           (way == 2 && state_may_be_other(stage, a * PAGE_BYTES)));
             }
         }
