@@ -142,7 +142,7 @@ int seglog_map_open(const char *path, const struct seglog_map_options *options,
     int fd, rc = check_options(o);
 
     if (rc == 0)
-        rc = place_open(path, o->flags & SEGLOG_MAP_FORCE_FS, &place);
+        rc = place_open_for_map(path, o->flags & SEGLOG_MAP_FORCE_FS, &place);
     if (rc < 0)
         return rc;
     fd =

@@ -16,7 +16,7 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 
-int place_open(const char *path, bool force_fs, struct place *out)
+static int open_place(const char *path, bool force_fs, bool is_mapped, struct place *out)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
@@ -41,7 +41,7 @@ int place_open(const char *path, bool force_fs, struct place *out)
         return out->dirfd;
     strcpy(out->name, name);
     rc = fs_facts(out->dirfd, &fs);
-    if (rc == 0 && fs.is_refused && !force_fs)
+    if (rc == 0 && fs.is_refused && !force_fs && !(is_mapped && fs.maps_only))
         rc = SEGLOG_EFS;
     if (rc < 0) {
         place_close(out);
@@ -49,6 +49,16 @@ int place_open(const char *path, bool force_fs, struct place *out)
     }
     out->is_volatile = fs.is_volatile;
     return 0;
+}
+
+int place_open(const char *path, bool force_fs, struct place *out)
+{
+    return open_place(path, force_fs, false, out);
+}
+
+int place_open_for_map(const char *path, bool force_fs, struct place *out)
+{
+    return open_place(path, force_fs, true, out);
 }
 
 void place_close(struct place *place)

@@ -15,6 +15,8 @@ struct place {
 
 /* -EINVAL: no name in it; -ENAMETOOLONG; SEGLOG_EFS unless forced; as the system says */
 int place_open(const char *path, bool force_fs, struct place *out);
+/* The same for a file that is mapped and nothing else: it may lie on hugetlbfs. */
+int place_open_for_map(const char *path, bool force_fs, struct place *out);
 void place_close(struct place *place);
 
 /*

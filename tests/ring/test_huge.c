@@ -3,36 +3,10 @@
  * where nobody else sees it, on pages that are given back; where that may not be done it is left out.
  */
 #include "ring/rings.h"
+#include "support/huge.h"
 
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/mount.h>
-
-#define PAGES    "/proc/sys/vm/nr_hugepages"
 #define WANTED   4 /* the words' page, the data's, and as many to spare */
 #define LEFT_OUT 77
-
-static long pages_read(void)
-{
-    FILE *file = fopen(PAGES, "re");
-    long n = -1;
-
-    if (file && fscanf(file, "%ld", &n) != 1)
-        n = -1;
-    if (file)
-        (void)fclose(file);
-    return n;
-}
-
-static bool pages_write(long n)
-{
-    FILE *file = fopen(PAGES, "we");
-
-    if (!file)
-        return false;
-    (void)fprintf(file, "%ld\n", n);
-    return fclose(file) == 0 && pages_read() == n;
-}
 
 /* The child has a view of the mounts of its own: whatever happens to it, nothing stays mounted. */
 static int uses_a_huge_ring(struct child *parent, void *arg)
@@ -47,8 +21,7 @@ static int uses_a_huge_ring(struct child *parent, void *arg)
     char path[512];
 
     (void)parent;
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("none", dir, "hugetlbfs", 0, NULL) < 0)
+    if (!huge_mount(dir))
         return LEFT_OUT;
     snprintf(path, sizeof(path), "%s/ring", dir);
     /* Sizes are whole pages, and those are huge here. */
@@ -78,20 +51,17 @@ static int uses_a_huge_ring(struct child *parent, void *arg)
 
 Test(ring_huge, a_ring_lies_on_huge_pages)
 {
-    const long before = pages_read();
+    struct huge_pages pages;
     struct child child;
     int status;
     char *dir;
 
-    if (before < 0 || !pages_write(before + WANTED)) {
-        if (before >= 0)
-            (void)pages_write(before);
+    if (!huge_pages_take(&pages, WANTED))
         cr_skip("no huge pages to be had");
-    }
     dir = tmpdir_make();
     child_start(&child, uses_a_huge_ring, dir);
     status = child_status(&child);
-    (void)pages_write(before);
+    huge_pages_give(&pages);
     tmpdir_remove(dir);
     if (status == LEFT_OUT)
         cr_skip("no mount of hugetlbfs to be had");
