@@ -19,6 +19,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -33,13 +34,19 @@
 #define CUT_S   6
 #define CANNOT  77
 
+#define CUTS_AGAIN    3u /* of one recovery */
+#define RECOVERY_SEED 2u /* flushes are quick */
+
 struct life {
     struct tape *tape;
     struct disk disk;
     const char *fs, *dir;
-    char tape_path[600], plug[600], mnt[600], log[WORK_PATH], boot[600], image[600];
+    char tape_path[600], plug[600], mnt[600], log[WORK_PATH], boot[600], boot_between[600];
+    char image[600], recovery_path[600];
+    struct look_found *found; /* shared with those who look */
     struct disk_counts counts;
-    uint64_t unseen; /* cuts that could not be looked at */
+    uint64_t recoveries; /* cuts in the middle of one */
+    uint64_t unseen;     /* cuts that could not be looked at */
 };
 
 /* For a life whose limit has come: everything of it dies with this process. */
@@ -175,11 +182,15 @@ static int run_life(struct life *l)
 
 /* ---- the cuts ------------------------------------------------------------------------------- */
 
-/* Anywhere, or rather where much is in the cache: most events have a flush right before them. */
+/* Anywhere, or rather where much is in the cache: most events have a flush right before them. Or while a
+ * name has been changed and not yet what belongs to it. */
 static uint64_t place_of_cut(const struct tape *t, struct dice *d)
 {
-    uint64_t best = dice_below(d, t->end + 1);
+    uint64_t best = dice_below(d, 3) == 0 ? tape_within(t, TAPE_SLOW, dice_roll(d)) : 0;
 
+    if (best != 0)
+        return best;
+    best = dice_below(d, t->end + 1);
     for (uint64_t n = dice_below(d, 3) == 0 ? 0 : dice_below(d, 60); n > 0; n--) {
         const uint64_t at = dice_below(d, t->end + 1);
 
@@ -187,6 +198,50 @@ static uint64_t place_of_cut(const struct tape *t, struct dice *d)
             best = at;
     }
     return best;
+}
+
+/* Recover the image, in a boot of its own, on a disk that takes that down. */
+static int record_recovery(struct life *l, const struct look *whole, struct tape *t)
+{
+    struct look here = *whole;
+    struct disk disk;
+    int rc = disk_open(t, l->recovery_path, l->plug, &disk);
+
+    here.boot = l->boot_between;
+    here.device = disk.device;
+    here.check_fs = false;
+    if (rc == 0)
+        rc = look(&here);
+    else
+        rc = LOOK_CANNOT;
+    disk_close(&disk);
+    t->end = tape_stamp(t);
+    return rc;
+}
+
+/* The power fails while the image is recovered, and once more. Status as of look(). */
+static int cut_again(struct life *l, const struct look *whole)
+{
+    struct tape *t = tape_open(l->recovery_path, l->image);
+    struct look here = *whole;
+    int rc;
+
+    if (!t)
+        return LOOK_CANNOT;
+    t->seed = RECOVERY_SEED;
+    *l->found = (struct look_found){0};
+    here.found = l->found;
+    here.torn = NULL; /* what was read before must be read again */
+    rc = record_recovery(l, &here, t);
+    for (unsigned i = 0; i < CUTS_AGAIN && rc == 0; i++) {
+        rc = disk_image(t, dice_below(whole->dice, t->end + 1), whole->dice, l->image, &l->counts);
+        if (rc == 0)
+            rc = look(&here);
+        l->recoveries += rc != LOOK_CANNOT;
+    }
+    tape_close(t);
+    (void)unlink(l->recovery_path);
+    return rc;
 }
 
 /* Cut number n: where it comes and what it leaves follow from the tape's seed and n. */
@@ -207,14 +262,14 @@ static int cut(struct life *l, uint64_t n)
 
     if (rc < 0)
         return cannot("an image", -rc);
-    rc = look(&here);
+    rc = n % 4 == 1 ? cut_again(l, &here) : look(&here);
     if (rc == 1) {
         fprintf(stderr,
                 "%s, seed %llu, cut %llu (behind event %llu of %llu): a promise was broken\n",
                 l->fs, (unsigned long long)l->tape->seed, (unsigned long long)n,
                 (unsigned long long)at, (unsigned long long)l->tape->end);
     }
-    l->unseen += rc == 2;
+    l->unseen += rc == LOOK_CANNOT;
     return rc == 1;
 }
 
@@ -227,14 +282,15 @@ static void report(const struct life *l, uint64_t cuts)
         flushes += t->events[i].kind == TAPE_FLUSH;
     printf("# %s, seed %llu: %llu cuts of %llu writes and %llu flushes, records to %llu, trimmed "
            "to %llu; "
-           "undecided %llu writes, lost %llu, torn %llu, and %llu blocks; not looked at %llu\n",
+           "undecided %llu writes, lost %llu, torn %llu, and %llu blocks; in recoveries %llu; "
+           "not looked at %llu\n",
            l->fs, (unsigned long long)t->seed, (unsigned long long)cuts,
            (unsigned long long)(t->end - flushes), (unsigned long long)flushes,
            (unsigned long long)tape_highest(t, TAPE_DURABLE, t->end, false),
            (unsigned long long)tape_highest(t, TAPE_FLOOR, t->end, false),
            (unsigned long long)l->counts.undecided, (unsigned long long)l->counts.lost,
            (unsigned long long)l->counts.torn, (unsigned long long)atomic_load(&t->torn),
-           (unsigned long long)l->unseen);
+           (unsigned long long)l->recoveries, (unsigned long long)l->unseen);
 }
 
 static int cut_all(struct life *l, uint64_t cuts)
@@ -252,10 +308,15 @@ static int cut_all(struct life *l, uint64_t cuts)
 
 /* ---- the whole ------------------------------------------------------------------------------ */
 
+static int write_line(const char *path, const char *line)
+{
+    FILE *file = fopen(path, "we");
+
+    return !file || fputs(line, file) < 0 || fclose(file) != 0 ? -1 : 0;
+}
+
 static int prepare(struct life *l, const char *fs, const char *dir)
 {
-    FILE *file;
-
     l->fs = fs;
     l->dir = dir;
     snprintf(l->tape_path, sizeof(l->tape_path), "%s/tape", dir);
@@ -264,8 +325,14 @@ static int prepare(struct life *l, const char *fs, const char *dir)
     snprintf(l->log, sizeof(l->log), "%s/mnt/log", dir);
     snprintf(l->boot, sizeof(l->boot), "%s/boot", dir);
     snprintf(l->image, sizeof(l->image), "%s/image", dir);
-    file = fopen(l->boot, "we");
-    if (!file || fputs("01234567-89ab-cdef-0123-456789abcdef\n", file) < 0 || fclose(file) != 0)
+    snprintf(l->boot_between, sizeof(l->boot_between), "%s/boot-between", dir);
+    snprintf(l->recovery_path, sizeof(l->recovery_path), "%s/recovery", dir);
+    l->found =
+        mmap(NULL, sizeof(*l->found), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (l->found == MAP_FAILED)
+        return -1;
+    if (write_line(l->boot, "01234567-89ab-cdef-0123-456789abcdef\n") < 0 ||
+        write_line(l->boot_between, "fedcba98-7654-3210-fedc-ba9876543210\n") < 0)
         return -1;
     if ((mkdir(l->plug, 0700) < 0 && errno != EEXIST) ||
         (mkdir(l->mnt, 0700) < 0 && errno != EEXIST))

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define LIMIT_S 200
-#define CANNOT  2
 #define GO_ON   3u
 
 /* ---- the records ---------------------------------------------------------------------------- */
@@ -146,6 +145,18 @@ static void make_again(const char *dir)
     WORK_OK(seglog_log_close(log));
 }
 
+/* A recovery that is cut loses nothing of what was there before. */
+static void check_found(const struct look *l, const struct beside_cut *c)
+{
+    if (!l->found)
+        return;
+    WORK_MUST(!l->found->is_known || (l->found->first == c->first && l->found->end == c->end),
+              "cut again, %llu to %llu are there instead of %llu to %llu",
+              (unsigned long long)c->first, (unsigned long long)c->end,
+              (unsigned long long)l->found->first, (unsigned long long)l->found->end);
+    *l->found = (struct look_found){.is_known = true, .first = c->first, .end = c->end};
+}
+
 static void look_at_log(const struct look *l)
 {
     char dir[WORK_PATH];
@@ -159,8 +170,13 @@ static void look_at_log(const struct look *l)
     }
     read_log(&c);
     check_bounds(&c);
+    check_found(l, &c);
     beside_check(&c);
     log = recover(&c);
+    if (l->device) {
+        WORK_OK(seglog_log_close(log));
+        return;
+    }
     beside_check(&c);
     go_on(&c, log);
 }
@@ -170,7 +186,7 @@ static void look_at_log(const struct look *l)
 static void cannot(const char *what, int error)
 {
     fprintf(stderr, "%s: %s\n", what, strerror(error));
-    _exit(CANNOT);
+    _exit(LOOK_CANNOT);
 }
 
 /* false: it is busy. */
@@ -201,14 +217,18 @@ static void check_fs(const struct look *l)
 static void mount_image(const struct look *l)
 {
     char device[DISK_PATH];
-    int fd, rc;
+    int fd = -1, rc = 0;
 
-    rc = disk_loop(l->image, device, &fd);
+    if (l->device)
+        snprintf(device, sizeof(device), "%s", l->device);
+    else
+        rc = disk_loop(l->image, device, &fd);
     if (rc < 0)
         cannot("a loop device", -rc);
     WORK_MUST(mount(device, l->at, l->fs, 0, NULL) == 0, "the image as %s: %s", l->fs,
               strerror(errno));
-    close(fd);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* The journal has been played back: now it is known which blocks are of files. They are torn where they
@@ -244,7 +264,8 @@ static _Noreturn void look_here(const struct look *l)
     look_at_log(l);
     if (l->check_fs)
         check_fs(l);
-    (void)umount2(l->at, MNT_DETACH); /* the namespace ends anyway */
+    if (!l->device || !unmount(l))
+        (void)umount2(l->at, MNT_DETACH); /* the namespace ends anyway */
     _exit(0);
 }
 
@@ -258,7 +279,7 @@ int look(const struct look *l)
     if (pid == 0)
         look_here(l);
     if (pid < 0)
-        return CANNOT;
+        return LOOK_CANNOT;
     for (int i = 0; i < LIMIT_S * 500; i++) {
         const pid_t ended = waitpid(pid, &status, WNOHANG);
 

@@ -146,6 +146,22 @@ uint64_t tape_highest(const struct tape *t, uint32_t object, uint64_t cut, bool 
     return highest;
 }
 
+uint64_t tape_within(const struct tape *t, uint32_t object, uint64_t roll)
+{
+    const uint64_t count = notes_of(t);
+
+    for (uint64_t i = 0; i < count; i++) {
+        const struct tape_note *note = &t->notes[(roll + i) % count];
+        uint64_t at;
+
+        if (note->object != object || note->end == 0)
+            continue;
+        at = note->begin - 1 + (roll >> 32) % (note->end - note->begin + 3);
+        return at < t->end ? at : t->end;
+    }
+    return 0;
+}
+
 bool tape_allows(const struct tape *t, uint32_t object, uint64_t cut, uint64_t value, bool loose)
 {
     const uint64_t count = notes_of(t);

@@ -39,13 +39,14 @@ struct tape_event {
 
 /* What a note is about. Cursors, cells and tables belong to one worker each. */
 enum tape_object {
-    TAPE_MADE,                           /* the log is there */
-    TAPE_DURABLE,                        /* numbers below the value are durable */
-    TAPE_FLOOR,                          /* numbers below the value are gone */
-    TAPE_TRIM,                           /* numbers below the value may go */
-    TAPE_CURSOR,                         /* + worker: place + 1, 0: there is none */
-    TAPE_CELL = TAPE_CURSOR + TAPE_WORK, /* + worker: the mark of its value */
-    TAPE_KEY = TAPE_CELL + TAPE_WORK,    /* + worker * TAPE_KEYS + key: the same */
+    TAPE_MADE,                                    /* the log is there */
+    TAPE_DURABLE,                                 /* numbers below the value are durable */
+    TAPE_FLOOR,                                   /* numbers below the value are gone */
+    TAPE_TRIM,                                    /* numbers below the value may go */
+    TAPE_CURSOR,                                  /* + worker: place + 1, 0: there is none */
+    TAPE_CELL = TAPE_CURSOR + TAPE_WORK,          /* + worker: the mark of its value */
+    TAPE_KEY = TAPE_CELL + TAPE_WORK,             /* + worker * TAPE_KEYS + key: the same */
+    TAPE_SLOW = TAPE_KEY + TAPE_WORK * TAPE_KEYS, /* a call that took its time (slow.h) */
 };
 
 struct tape_note {
@@ -102,6 +103,8 @@ void tape_say(struct tape *t, uint32_t object, uint64_t value);
 
 /* The highest value of an object that was acknowledged, or (may) begun; 0: none was. */
 uint64_t tape_highest(const struct tape *t, uint32_t object, uint64_t cut, bool may);
+/* Somewhere in what begins and ends with one of the notes of an object, drawn by `roll`; 0: there is none. */
+uint64_t tape_within(const struct tape *t, uint32_t object, uint64_t roll);
 /* Is this the last value that was durable, or one since? loose: 0 is, too, when there is one since. */
 bool tape_allows(const struct tape *t, uint32_t object, uint64_t cut, uint64_t value, bool loose);
 /* May a number hold this mark? */

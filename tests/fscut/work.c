@@ -5,6 +5,7 @@
 #include "fscut/work.h"
 
 #include "fscut/beside.h"
+#include "fscut/slow.h"
 
 #include <seglog/archive.h>
 #include <seglog/log.h>
@@ -273,6 +274,8 @@ _Noreturn void work(struct tape *t, const char *dir, uint32_t worker, uint64_t s
                        .marks = atomic_load(&t->under_way[worker]) >> 8};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (t->seed % 2 == 0 && dice_below(&w.dice, 2))
+        slow_begin(t, dice_roll(&w.dice));
     attach(&w);
     while (!atomic_load(&t->stop)) {
         one_thing(&w);
