@@ -47,7 +47,7 @@ enum seglog_wait {
 
 /* Bits of seglog_reader_options.flags. */
 
-/* Skip payload checksums; structure is still checked. */
+/* Skip payload checksums; structure is still checked, and the blocks of archives are. */
 #define SEGLOG_READER_NO_VERIFY (1u << 0)
 /* read(2) into private memory instead of mapping: for media that may fail, where a mapping would
  * SIGBUS. */

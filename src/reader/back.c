@@ -130,7 +130,8 @@ static int entry_take(struct seglog_reader *r, const struct trail_entry *entry,
     struct held *held = r->place.held;
     const uint64_t number = held->seg->facts.number;
     const uint64_t seq = held->base_seq + entry->seq_rel;
-    struct scan scan = held_scan(held, entry->offset, entry->seq_rel, held_is_checked(r, held));
+    const struct place place = {.at = entry->offset, .seq_rel = entry->seq_rel};
+    struct scan scan;
     int rc;
 
     if (entry->is_damage) {
@@ -139,7 +140,7 @@ static int entry_take(struct seglog_reader *r, const struct trail_entry *entry,
         return reader_report(r, SEGLOG_ECORRUPT, number, entry->offset, seq, seq + entry->lost - 1,
                              "frames do not check out");
     }
-    rc = held_scan_next(held, &scan, frame);
+    rc = held_look_at(r, held, &place, &scan, frame);
     if (rc < 0 && rc != SEGLOG_ECORRUPT)
         return reader_failed(r, rc, number, entry->offset);
     r->place.at = entry->offset;

@@ -142,13 +142,28 @@ void held_close_all(struct seglog_reader *r);
 struct scan held_scan(struct held *held, uint64_t at, uint64_t seq_rel, bool check_payload);
 /* scan_next() that looks again before it believes ill of bytes got by an untimely pread. */
 int held_scan_next(struct held *held, struct scan *scan, struct scan_frame *frame);
+/* One frame at a place, checked as is due there; *scan is behind it then. As scan_next(). */
+int held_look_at(const struct seglog_reader *r, struct held *held, const struct place *place,
+                 struct scan *scan, struct scan_frame *frame);
 /* scan_resync() that believes no number for which the bytes between have no room. */
 int held_resync(struct held *held, struct scan *scan, uint64_t *lost);
-/* Are payloads checked here? Always in cold segments: a bad one is where a recovery will cut. And in an
- * archive of which a block was bad: what is left of that may be anything. */
+/*
+ * Were all frames here checked already, as one? Those of an archive, whenever a block is unpacked: its
+ * check covers the bytes that they come of, archiving compared with the segment what comes of these, and
+ * the segment with the hash of its seal. Not what was sealed around damage; nor what is read by windows,
+ * which may have holes.
+ */
+static inline bool held_is_vouched(const struct held *held)
+{
+    return held->seg->arc && held->seg->base && held->sealed && !held->footer_lost &&
+           (held->footer.flags & FOOTER_DAMAGED) == 0;
+}
+/* Are headers and payloads checked here? Always in cold segments: a bad one is where a recovery will
+ * cut. And in an archive of which a block was bad: what is left of that may be anything. */
 static inline bool held_is_checked(const struct seglog_reader *r, const struct held *held)
 {
-    return r->check_payload || held->is_cold || (held->seg->arc && held->seg->arc->has_bad);
+    return (r->check_payload && !held_is_vouched(held)) || held->is_cold ||
+           (held->seg->arc && held->seg->arc->has_bad);
 }
 /* 1: this may have records with the reader's tag */
 bool held_may_have_tag(const struct seglog_reader *r, const struct held *held);

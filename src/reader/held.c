@@ -300,6 +300,21 @@ int held_scan_next(struct held *held, struct scan *scan, struct scan_frame *fram
     }
 }
 
+int held_look_at(const struct seglog_reader *r, struct held *held, const struct place *place,
+                 struct scan *scan, struct scan_frame *frame)
+{
+    bool is_checked;
+    int rc;
+
+    /* Again, if the block of an archive turned out to be bad when it was unpacked for this frame. */
+    do {
+        is_checked = held_is_checked(r, held);
+        *scan = held_scan(held, place->at, place->seq_rel, is_checked);
+        rc = held_scan_next(held, scan, frame);
+    } while (rc == 1 && !is_checked && held_is_checked(r, held));
+    return rc;
+}
+
 int held_resync(struct held *held, struct scan *scan, uint64_t *lost)
 {
     const uint64_t from = scan->at, seq_rel = scan->seq_rel;

@@ -370,8 +370,7 @@ int step(struct seglog_reader *r, struct scan_frame *frame)
 
     if (!held)
         return step_enter(r);
-    scan = held_scan(held, r->place.at, r->place.seq_rel, held_is_checked(r, held));
-    rc = held_scan_next(held, &scan, frame);
+    rc = held_look_at(r, held, &r->place, &scan, frame);
     if (rc == SEGLOG_ECORRUPT)
         return step_bad(r, &scan);
     if (rc < 0)

@@ -105,6 +105,33 @@ uint64_t archived_read(const char *dir, uint32_t flags, unsigned *damages)
     return count;
 }
 
+uint64_t archived_read_back(const char *dir, unsigned *damages)
+{
+    const struct seglog_reader_options options = {.from = {.kind = SEGLOG_PLACE_END}};
+    struct seglog_reader *reader;
+    struct seglog_view view;
+    uint64_t count = 0, last = UINT64_MAX;
+    int rc = seglog_reader_open(dir, &options, &reader);
+
+    *damages = 0;
+    cr_assert_ok(rc);
+    while ((rc = seglog_reader_prev(reader, &view)) != -ENODATA && *damages < 1000) {
+        cr_assert(rc == 0 || rc == SEGLOG_ECORRUPT, "status %d", rc);
+        if (rc < 0) {
+            (*damages)++;
+            continue;
+        }
+        cr_assert_lt(view.seq, last);
+        last = view.seq;
+        archived_expect(&view);
+        count++;
+        seglog_reader_release(reader);
+    }
+    cr_assert_eq(rc, -ENODATA);
+    seglog_reader_close(reader);
+    return count;
+}
+
 char *archived_path(const char *dir, uint64_t number, const char *ending)
 {
     char name[32];

@@ -23,6 +23,9 @@ void archived_expect(const struct seglog_view *view);
 /* Read all there is; *damages counts failures of next(). Gives the number of records. */
 uint64_t archived_read(const char *dir, uint32_t flags, unsigned *damages);
 
+/* The same from the end to the beginning. */
+uint64_t archived_read_back(const char *dir, unsigned *damages);
+
 /* The path of segment `number`: "seg" or "arc". The caller's. */
 char *archived_path(const char *dir, uint64_t number, const char *ending);
 bool archived_has(const char *dir, uint64_t number, const char *ending);
