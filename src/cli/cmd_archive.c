@@ -63,7 +63,7 @@ static const struct argp argp = {
            "\v"
            "Archived segments are read like others. Each *.arc is a file that `lz4 -d` unpacks.\n"
            "\n"
-           "Exit status: 0 done, 65 a segment is damaged (and left as it is), 66 no log there,\n"
+           "Exit status: 0 done, 65 a segment is damaged (and left as it is), 66 no log there, "
            "73 no room, 74 I/O error, 75 somebody else is archiving, 77 permission.\n"
            "\n"
            "Examples:\n"
