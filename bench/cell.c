@@ -1,6 +1,7 @@
 /*
  * A cell next to the ways that it competes with: a model of mmap-sync's protocol (two copies, readers
- * counted in and out), a process-shared rwlock around a copy, and as floor a plain copy.
+ * counted in and out), a process-shared rwlock around a copy, a plain seqlock (one copy, no checksum; a
+ * writer that dies in it leaves readers waiting for good), and as floor a plain copy.
  *
  * Every read ends with the value in private memory and a sum over it that is compared, so that nobody is
  * measured at reading nothing. All contenders do one operation in turn, round by round. Nothing is synced:
@@ -57,11 +58,46 @@ struct locked {
     uint8_t value[VALUE_MAX];
 };
 
+/* ---- a sequence count and a copy --------------------------------------------------------------- */
+
+/* Odd while the one writer is at it. */
+struct seqlock {
+    _Atomic uint64_t seq;
+    uint8_t pad[56];
+    _Atomic uint64_t words[VALUE_MAX / 8];
+};
+
+static void seqlock_write(struct seqlock *l, const void *value, size_t len)
+{
+    const uint64_t seq = atomic_load_explicit(&l->seq, memory_order_relaxed);
+    const uint64_t *from = value;
+
+    atomic_store_explicit(&l->seq, seq + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    for (size_t i = 0; i < len / 8; i++)
+        atomic_store_explicit(&l->words[i], from[i], memory_order_relaxed);
+    atomic_store_explicit(&l->seq, seq + 2, memory_order_release);
+}
+
+/* false: a writer came between. */
+static bool seqlock_read(struct seqlock *l, void *buf, size_t len)
+{
+    const uint64_t seq = atomic_load_explicit(&l->seq, memory_order_acquire);
+    uint64_t *to = buf;
+
+    if (seq & 1)
+        return false;
+    for (size_t i = 0; i < len / 8; i++)
+        to[i] = atomic_load_explicit(&l->words[i], memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&l->seq, memory_order_relaxed) == seq;
+}
+
 /* ---- the contenders ---------------------------------------------------------------------------- */
 
-enum kind { CHECKED, UNCHECKED, MODEL, LOCKED, FLOOR };
-static const char *const names[] = {"cell, checked", "cell, unchecked", "model of mmap-sync",
-                                    "rwlock and copy", "floor: a copy"};
+enum kind { CHECKED, UNCHECKED, MODEL, LOCKED, SEQLOCK, FLOOR };
+static const char *const names[] = {"cell, checked",   "cell, unchecked", "model of mmap-sync",
+                                    "rwlock and copy", "plain seqlock",   "floor: a copy"};
 #define KINDS COUNT_OF(names)
 
 struct subject {
@@ -69,6 +105,7 @@ struct subject {
     struct seglog_cell *writer, *reader;
     struct model *model;
     struct locked *locked;
+    struct seqlock *seqlock;
     uint8_t *plain;
     size_t len;
 };
@@ -92,6 +129,7 @@ static void subject_make(struct subject *s, size_t len)
     s->reader = cell(s, 0, 0);
     s->model = bench_shared(sizeof(*s->model));
     s->locked = bench_shared(sizeof(*s->locked));
+    s->seqlock = bench_shared(sizeof(*s->seqlock));
     s->plain = bench_shared(VALUE_MAX);
     (void)pthread_rwlockattr_init(&attr);
     (void)pthread_rwlockattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
@@ -105,6 +143,7 @@ static void subject_free(struct subject *s)
     seglog_cell_close(s->writer);
     bench_unmap(s->model, sizeof(*s->model));
     bench_unmap(s->locked, sizeof(*s->locked));
+    bench_unmap(s->seqlock, sizeof(*s->seqlock));
     bench_unmap(s->plain, VALUE_MAX);
     (void)unlink(s->path);
 }
@@ -124,6 +163,9 @@ static void write_one(struct subject *s, enum kind kind, const uint8_t *value)
         memcpy(s->locked->value, value, s->len);
         (void)pthread_rwlock_unlock(&s->locked->lock);
         break;
+    case SEQLOCK:
+        seqlock_write(s->seqlock, value, s->len);
+        break;
     case FLOOR:
         memcpy(s->plain, value, s->len);
         atomic_thread_fence(memory_order_release);
@@ -131,7 +173,7 @@ static void write_one(struct subject *s, enum kind kind, const uint8_t *value)
     }
 }
 
-/* false: the reader was outrun, which only a cell says. */
+/* false: the reader was outrun, or for the seqlock that there was a writer; the others do not say. */
 static bool read_one(struct subject *s, enum kind kind, uint8_t *buf)
 {
     int rc;
@@ -152,6 +194,8 @@ static bool read_one(struct subject *s, enum kind kind, uint8_t *buf)
         memcpy(buf, s->locked->value, s->len);
         (void)pthread_rwlock_unlock(&s->locked->lock);
         break;
+    case SEQLOCK:
+        return seqlock_read(s->seqlock, buf, s->len);
     case FLOOR:
         atomic_signal_fence(memory_order_seq_cst);
         memcpy(buf, s->plain, s->len);
@@ -339,7 +383,7 @@ static double crowd_rate(struct subject *s, int kind, int readers)
 
 static void scaling(void)
 {
-    static const int kinds[] = {CHECKED, UNCHECKED, MODEL, LOCKED, -1};
+    static const int kinds[] = {CHECKED, UNCHECKED, MODEL, LOCKED, SEQLOCK, -1};
     const int most = bench_cpus() < 64 ? bench_cpus() : 64;
     struct subject s;
 
@@ -442,6 +486,7 @@ int main(int argc, char **argv)
             torn(CHECKED, lengths[i], reads);
             torn(UNCHECKED, lengths[i], reads);
             torn(MODEL, lengths[i], reads);
+            torn(SEQLOCK, lengths[i], reads);
         }
     }
     if (bench_wants("scaling")) {

@@ -1,23 +1,31 @@
 /*
- * A table next to other stores of keys and values in files: LMDB and Tkrzw, where they were there when
- * this was built.
+ * A table next to other stores of keys and values in files: LMDB, Tkrzw and GDBM, where they were there
+ * when this was built.
  *
  * All do the same: keys of 16 bytes and values of 104, in an order without order; each put and each get is
- * seen by every other user when it returns, so LMDB has a transaction for each. Those that are hash tables
- * are told beforehand how many keys there will be. What is got is copied out
- * and every byte of it summed and compared. "visible": nobody syncs anything, and a power cut may take
- * it all. "durable": a put returns when it survives a power cut, by a table with a log, and by LMDB's own
- * syncs; Tkrzw has no such mode that is cheap, and is left out there.
+ * seen by every other user when it returns, so LMDB has a transaction for each. (GDBM's file is for one
+ * process while it is written, and its handle for one thread at a time: it is behind a mutex.) Those that
+ * can be told beforehand how many keys there will be are told. What is got is copied out and every byte of
+ * it summed and compared.
+ *
+ * "visible": nobody syncs anything, and a power cut may take it all. "durable": a put returns when it is on
+ * the disk, by a table with a log, by LMDB's own syncs, and by gdbm_sync(), which does not say what a cut
+ * in the middle of it leaves (GDBM_SYNC alone syncs nothing here); Tkrzw has no such mode that is cheap,
+ * and is left out there. The floor is pwrite and fdatasync by each thread for itself, of as many bytes as
+ * the log has for a put, into a file written before.
  */
 #include "common.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+#ifdef BENCH_GDBM
+#include <gdbm.h>
+#endif
 #ifdef BENCH_LMDB
 #include <lmdb.h>
 #endif
@@ -26,7 +34,8 @@
 #endif
 
 #define KEYS        200000u
-#define DURABLE     400u
+#define DURABLE     200u /* puts, for each thread */
+#define THREADS_MAX 4u
 #define VALUE       104u
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -64,11 +73,20 @@ struct store {
 #ifdef BENCH_TKRZW
     TkrzwDBM *dbm;
 #endif
+#ifdef BENCH_GDBM
+    GDBM_FILE gdbm;
+    pthread_mutex_t turn;
+#endif
+    int fd; /* the floor's */
+    _Atomic uint64_t written;
 };
+
+/* Which of the comparisons it is in. */
+enum part { VISIBLE = 1, DURABLY = 2 };
 
 struct engine {
     const char *name;
-    bool can_be_durable;
+    unsigned parts;
     void (*open)(struct store *s);
     void (*put)(struct store *s, const struct key *key, const uint64_t *value);
     void (*get)(struct store *s, void **thread, const struct key *key, uint64_t *value);
@@ -202,14 +220,98 @@ static void tkrzw_close(struct store *s)
 }
 #endif
 
+#ifdef BENCH_GDBM
+static void gdbm_begin(struct store *s)
+{
+    pthread_mutex_init(&s->turn, NULL);
+    s->gdbm = gdbm_open(s->path, 0, GDBM_NEWDB, 0600, NULL);
+    if (!s->gdbm)
+        bench_die("gdbm_open: %s", gdbm_strerror(gdbm_errno));
+}
+
+static datum datum_of(const void *bytes, int len)
+{
+    return (datum){.dptr = (char *)(uintptr_t)bytes, .dsize = len};
+}
+
+static void gdbm_put(struct store *s, const struct key *key, const uint64_t *value)
+{
+    int rc;
+
+    pthread_mutex_lock(&s->turn);
+    rc = gdbm_store(s->gdbm, datum_of(key, sizeof(*key)), datum_of(value, VALUE), GDBM_REPLACE);
+    if (rc == 0 && s->durable)
+        rc = gdbm_sync(s->gdbm);
+    pthread_mutex_unlock(&s->turn);
+    if (rc != 0)
+        bench_die("gdbm_store: %s", gdbm_db_strerror(s->gdbm));
+}
+
+static void gdbm_get(struct store *s, void **thread, const struct key *key, uint64_t *value)
+{
+    datum got;
+
+    (void)thread;
+    pthread_mutex_lock(&s->turn);
+    got = gdbm_fetch(s->gdbm, datum_of(key, sizeof(*key)));
+    pthread_mutex_unlock(&s->turn);
+    if (!got.dptr || got.dsize != (int)VALUE)
+        bench_die("gdbm_fetch: %s", gdbm_db_strerror(s->gdbm));
+    memcpy(value, got.dptr, VALUE);
+    free(got.dptr);
+}
+
+static void gdbm_end(struct store *s)
+{
+    if (gdbm_close(s->gdbm) != 0)
+        bench_die("gdbm_close");
+    pthread_mutex_destroy(&s->turn);
+}
+#endif
+
+/* What a put is in the log of a table: the record, and the length of the key before it. */
+#define FLOOR_BYTES bench_frame(sizeof(uint32_t) + sizeof(struct key) + VALUE)
+
+static void floor_open(struct store *s)
+{
+    static const uint8_t zeros[4096];
+
+    s->fd = (int)bench_sys(open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open");
+    for (size_t at = 0; at < DURABLE * THREADS_MAX * FLOOR_BYTES; at += sizeof(zeros))
+        bench_sys(write(s->fd, zeros, sizeof(zeros)), "write");
+    bench_sys(fsync(s->fd), "fsync");
+}
+
+static void floor_put(struct store *s, const struct key *key, const uint64_t *value)
+{
+    const uint64_t n = atomic_fetch_add(&s->written, 1);
+    uint8_t record[512] = {0};
+
+    memcpy(record, key, sizeof(*key));
+    memcpy(record + sizeof(*key), value, VALUE);
+    bench_sys(pwrite(s->fd, record, FLOOR_BYTES, (off_t)(n * FLOOR_BYTES)), "pwrite");
+    bench_sys(fdatasync(s->fd), "fdatasync");
+}
+
+static void floor_close(struct store *s)
+{
+    bench_sys(close(s->fd), "close");
+}
+
 static const struct engine engines[] = {
-    {"seglog table", true, table_open, table_put, table_get, table_leave, table_close},
+    {"seglog table", VISIBLE | DURABLY, table_open, table_put, table_get, table_leave, table_close},
 #ifdef BENCH_LMDB
-    {"LMDB, a transaction each", true, lmdb_open, lmdb_put, lmdb_get, lmdb_leave, lmdb_close},
+    {"LMDB, a transaction each", VISIBLE | DURABLY, lmdb_open, lmdb_put, lmdb_get, lmdb_leave,
+     lmdb_close},
 #endif
 #ifdef BENCH_TKRZW
-    {"Tkrzw HashDBM", false, tkrzw_open, tkrzw_put, tkrzw_get, table_leave, tkrzw_close},
+    {"Tkrzw HashDBM", VISIBLE, tkrzw_open, tkrzw_put, tkrzw_get, table_leave, tkrzw_close},
 #endif
+#ifdef BENCH_GDBM
+    {"GDBM, behind a mutex", VISIBLE | DURABLY, gdbm_begin, gdbm_put, gdbm_get, table_leave,
+     gdbm_end},
+#endif
+    {"floor: pwrite and fdatasync", DURABLY, floor_open, floor_put, NULL, table_leave, floor_close},
 };
 #define ENGINES COUNT_OF(engines)
 
@@ -273,7 +375,7 @@ static void *work(void *arg)
 static double run(const struct engine *engine, struct store *store, enum work what,
                   unsigned threads, unsigned total)
 {
-    struct worker workers[4];
+    struct worker workers[THREADS_MAX];
     pthread_barrier_t start;
     uint64_t begin, end;
 
@@ -341,6 +443,8 @@ static void visible(void)
             for (size_t e = 0; e < ENGINES; e++) {
                 struct store store;
 
+                if (!(engines[e].parts & VISIBLE))
+                    continue;
                 store_open(&store, &engines[e], false);
                 for (int w = 0; w < WORKS; w++)
                     bench_add(&series[w][t][e],
@@ -353,8 +457,10 @@ static void visible(void)
         bench_table("visible", "%s: %u keys of 16 bytes, values of %u, nothing synced, %d rounds",
                     work_names[w], KEYS, VALUE, bench.rounds);
         for (unsigned t = 0; t < 3; t++) {
-            for (size_t e = 0; e < ENGINES; e++)
-                print(engines[e].name, 1u << t, &series[w][t][0], &series[w][t][e]);
+            for (size_t e = 0; e < ENGINES; e++) {
+                if (engines[e].parts & VISIBLE)
+                    print(engines[e].name, 1u << t, &series[w][t][0], &series[w][t][e]);
+            }
         }
     }
 }
@@ -368,7 +474,7 @@ static void durable(void)
             for (size_t e = 0; e < ENGINES; e++) {
                 struct store store;
 
-                if (!engines[e].can_be_durable)
+                if (!(engines[e].parts & DURABLY))
                     continue;
                 store_open(&store, &engines[e], true);
                 bench_add(&series[t][e], run(&engines[e], &store, PUT, 1u << t, DURABLE << t));
@@ -376,11 +482,12 @@ static void durable(void)
             }
         }
     }
-    bench_table("durable", "puts that survive a power cut when they return, %d rounds",
+    bench_table("durable",
+                "puts of 16 and %u bytes that are on the disk when they return, %d rounds", VALUE,
                 bench.rounds);
     for (unsigned t = 0; t < 3; t++) {
         for (size_t e = 0; e < ENGINES; e++) {
-            if (series[t][e].n > 0)
+            if (engines[e].parts & DURABLY)
                 print(e == 0 ? "seglog table with a log" : engines[e].name, 1u << t, &series[t][0],
                       &series[t][e]);
         }
