@@ -8,15 +8,13 @@
  * then edits: what to do, to which file, where (in units of 16 bytes), how much, and the bytes.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <seglog/inspect.h>
 #include <seglog/log.h>
 #include <seglog/reader.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "fuzz/fuzz.h"
+#include "fuzz/scratch.h"
 #include "golden/make_golden.h"
 #include "log/view.h"
 #include "sys/clock.h"
@@ -30,39 +28,7 @@ struct file {
     size_t room;
 };
 
-static char dir[64];
-
-/* ---- the directory -------------------------------------------------------------------------- */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    if (ftw->level > 0 || !dir[0])
-        (void)remove(path);
-    return 0;
-}
-
-static void clear(void)
-{
-    (void)nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static void at_exit(void)
-{
-    clear();
-    (void)rmdir(dir);
-}
-
-static void make_dir(void)
-{
-    if (dir[0])
-        return;
-    snprintf(dir, sizeof(dir), "%s/seglog-fuzz-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    must(mkdtemp(dir) != NULL);
-    must(atexit(at_exit) == 0);
-}
+static const char *dir;
 
 /* ---- the files ------------------------------------------------------------------------------ */
 
@@ -95,17 +61,8 @@ static size_t files_make(struct file *files, unsigned which)
 
 static void file_write(const struct file *file)
 {
-    char path[128];
-    int fd;
-
-    if (!file->name[0])
-        return;
-    snprintf(path, sizeof(path), "%s/%s", dir, file->name);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    must(fd >= 0);
-    must(pwrite(fd, file->bytes, file->size, 0) == (ssize_t)file->size);
-    must(ftruncate(fd, (off_t)file->size) == 0);
-    close(fd);
+    if (file->name[0])
+        scratch_write(file->name, file->bytes, file->size);
 }
 
 /* Let it say that it was written here and now. */
@@ -114,7 +71,6 @@ static void file_settle(struct file *file)
     struct boot_facts now = {.known = true};
     uint64_t number;
     struct stat st;
-    char path[sizeof(dir) + sizeof(file->name)];
     size_t at;
 
     if (strcmp(file->name, NAME_LIVE) == 0)
@@ -123,8 +79,7 @@ static void file_settle(struct file *file)
         at = OFF_TAIL + offsetof(struct tail_page, boot);
     else
         return;
-    must((size_t)snprintf(path, sizeof(path), "%s/%s", dir, file->name) < sizeof(path));
-    must(stat(path, &st) == 0 && boot_id_read(now.boot_id) == 0);
+    must(stat(scratch_path(file->name), &st) == 0 && boot_id_read(now.boot_id) == 0);
     now.dev = st.st_dev;
     now.ino = st.st_ino;
     boot_mark_encode((struct boot_mark *)(void *)(file->bytes + at), &now);
@@ -306,8 +261,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct seglog_info info;
     int rc;
 
-    make_dir();
-    clear();
+    dir = scratch_empty();
     for (int i = 0; i < 16 && in.left > 0; i++)
         edit(files, count, &in);
     for (size_t i = 0; i < count; i++) {
