@@ -78,7 +78,7 @@ done <"$work/files"
 # configure DIR [OPTION...], once
 configure() {
     [ ! -e "$1/CMakeCache.txt" ] || return 0
-    cmake -S "$tree" -B "$1" -DCMAKE_BUILD_TYPE=Debug -DSEGLOG_COMMAND=OFF -DSEGLOG_BENCH=OFF \
+    cmake -S "$tree" -B "$1" -DCMAKE_BUILD_TYPE=Debug -DSEGLOG_BENCH=OFF \
         -DSEGLOG_EXAMPLES=OFF "${@:2}" >"$work/cmake.log" 2>&1 || {
         cat "$work/cmake.log"
         return 1
