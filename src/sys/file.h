@@ -138,6 +138,7 @@ struct fs_facts {
     bool is_refused;  /* network or FUSE: shared mappings are not coherent; or maps_only */
     bool maps_only;   /* hugetlbfs: no write(2); what is only mapped may live there */
     bool is_volatile; /* tmpfs and its kin */
+    bool is_layered;  /* overlay: a mapping keeps a file below open, and not ours */
     bool reserves;    /* fallocate guarantees later stores */
     uint64_t free_bytes;
 };

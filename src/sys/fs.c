@@ -18,6 +18,7 @@
 #define VOLATILE  (1u << 1)
 #define RESERVES  (1u << 2)
 #define MAPS_ONLY (1u << 3)
+#define LAYERED   (1u << 4)
 
 struct fs_kind {
     uint32_t magic;
@@ -36,7 +37,7 @@ static const struct fs_kind fs_kinds[] = {
     {0xf2f52010, 0, "f2fs"},
     {0x2fc12fc1, 0, "zfs"},
     {0xca451a4e, 0, "bcachefs"},
-    {0x794c7630, 0, "overlay"},
+    {0x794c7630, LAYERED, "overlay"},
     {0x0000f15f, 0, "ecryptfs"},
     {0x3153464a, 0, "jfs"},
     {0x52654973, 0, "reiserfs"},
@@ -91,6 +92,7 @@ int fs_facts(int fd, struct fs_facts *out)
         .is_refused = kind && (kind->traits & REFUSED),
         .maps_only = kind && (kind->traits & MAPS_ONLY),
         .is_volatile = kind && (kind->traits & VOLATILE),
+        .is_layered = kind && (kind->traits & LAYERED),
         .reserves = kind && (kind->traits & RESERVES),
         .free_bytes = (uint64_t)st.f_bavail * (uint64_t)(st.f_frsize ? st.f_frsize : st.f_bsize),
     };

@@ -28,7 +28,8 @@
 /* A descriptor that children of fork() must close. */
 struct owner_pending {
     struct owner_pending *next;
-    int fd; /* -1: closed already, by this being a child */
+    int fd;     /* -1: closed already, by this being a child */
+    bool stays; /* until the owner closes: the mapping does not keep the description */
 };
 
 static pthread_mutex_t pending_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -64,12 +65,17 @@ static void pending_register(void)
 static int open_and_map(int dirfd, const char *name, int flags, struct owner_pending *p,
                         void **page, size_t *size)
 {
+    struct fs_facts fs;
     void *base;
     int rc;
 
     p->fd = file_open(dirfd, name, flags, 0);
     if (p->fd < 0)
         return p->fd;
+    rc = fs_facts(p->fd, &fs);
+    if (rc < 0)
+        goto fail_close;
+    p->stays = fs.is_layered;
     *size = map_page_size_of(p->fd);
     base = mmap(NULL, *size, PROT_NONE, MAP_SHARED, p->fd, 0);
     if (base == MAP_FAILED) {
@@ -179,7 +185,7 @@ int owner_unlock(struct owner *owner, uint64_t byte)
     return byte_lock(owner, byte, F_UNLCK);
 }
 
-void owner_settle(struct owner *owner)
+static void descriptor_close(struct owner *owner)
 {
     struct owner_pending *pending = owner->pending;
     struct owner_pending **link = &pending_first;
@@ -199,11 +205,19 @@ void owner_settle(struct owner *owner)
     owner->fd = -1;
 }
 
+void owner_settle(struct owner *owner)
+{
+    if (owner->pending && owner->pending->stays)
+        owner->fd = -1; /* nothing is asked of it any more, but it is what keeps the locks */
+    else
+        descriptor_close(owner);
+}
+
 void owner_close(struct owner *owner)
 {
     if (!owner->page)
         return;
-    owner_settle(owner);
+    descriptor_close(owner);
     /* In a child the mapping is not there, and the address may by now be something else's. */
     if (!is_child(owner))
         (void)munmap(owner->page, owner->page_size);

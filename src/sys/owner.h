@@ -7,6 +7,9 @@
  *   - survive close(), closefrom() and any other descriptor on the same file (POSIX locks do not),
  *   - are not kept by a forked child (plain OFD locks are),
  *   - are gone less than a millisecond after SIGKILL, whatever the pid namespace.
+ *
+ * On overlay a mapping keeps the file below it open and not the description. There the descriptor stays
+ * open, and a child of fork() closes it; one of a bare clone() keeps the locks until it execs or exits.
  */
 #ifndef SYS_OWNER_H
 #define SYS_OWNER_H
@@ -16,11 +19,11 @@
 #include <stdint.h>
 
 struct owner {
-    int fd;                /* >= 0 while more locks may be asked for; owner_settle() closes it */
+    int fd;                /* >= 0 while more locks may be asked for; until owner_settle() */
     void *page;            /* the mapping that keeps the description; NULL: not open */
     size_t page_size;      /* bytes of it */
     const uint64_t *guard; /* tells a forked child that the mapping is not there */
-    struct owner_pending *pending; /* how a child made before owner_settle() loses the descriptor */
+    struct owner_pending *pending; /* how a child loses a descriptor that is open; NULL: none is */
 };
 
 #define OWNER_NONE ((struct owner){.fd = -1, .page = NULL})
@@ -36,7 +39,8 @@ int owner_open_again(int fd, bool writable, struct owner *out);
 int owner_lock(struct owner *owner, uint64_t byte, bool exclusive);
 int owner_unlock(struct owner *owner, uint64_t byte);
 
-/* No more locks will be asked for: close the descriptor and keep what is held. */
+/* No more locks will be asked for: close the descriptor, where the mapping does instead, and keep what is
+ * held. */
 void owner_settle(struct owner *owner);
 
 /* Drop everything. In a forked child it only forgets. */

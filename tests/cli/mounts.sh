@@ -105,6 +105,37 @@ else
     umount fuse
 fi
 
+# ---- a container's root --------------------------------------------------------------------------
+
+# Here a mapping keeps no lock; so whoever is attached must be known by something else.
+mkdir layers
+mount -t tmpfs none layers && mkdir layers/low layers/up layers/work layers/root
+if mount -t overlay none -o lowerdir=layers/low,upperdir=layers/up,workdir=layers/work layers/root \
+    2>/dev/null; then
+    log=layers/root/log
+    "$SEGLOG" create $log --segment-size 64K
+    mkfifo more
+    "$SEGLOG" append --exclusive $log <more >/dev/null 2>&1 &
+    pid=$!
+    jobs_started+=("$pid")
+    exec 5>more
+    echo first >&5
+    until_true eval '[ "$("$SEGLOG" cat $log)" = first ]'
+    fact $? 'overlay carries a log'
+    refused 'whose exclusive appender is known to be there' 75 append --exclusive $log
+    refused 'to all others' 75 append $log
+    echo second >&5
+    exec 5>&-
+    ends "$pid"
+    is 'and loses nothing' "$("$SEGLOG" cat $log)" $'first\nsecond'
+    run doctor layers/root
+    out_like 'doctor finds locks that end with a process' 'locks that end +yes'
+    umount layers/root
+else
+    skip 'overlay carries a log' 'overlay cannot be mounted here'
+fi
+umount layers 2>/dev/null
+
 # ---- file systems that only memory has -----------------------------------------------------------
 
 mkdir memory
