@@ -139,6 +139,14 @@ static void check_unsure(const struct oracle *o, const struct wide *wide, unsign
     }
 }
 
+/* An earlier cut left the count, and not the part that this element lay in: zeros once there is one. */
+static bool was_lost(const struct vector_known *known, uint64_t i)
+{
+    static const uint64_t nothing[ELEMENT_WORDS];
+
+    return memcmp(known->at[i], nothing, sizeof(nothing)) == 0;
+}
+
 static void check_vector(struct oracle *o, struct seglog_struct *s, struct cut *cut, unsigned v,
                          bool writes, const char *when)
 {
@@ -154,7 +162,8 @@ static void check_vector(struct oracle *o, struct seglog_struct *s, struct cut *
         const struct wide *wide = seglog_segmented_at(s, head, sizeof(struct wide), i);
 
         if (i < known->flushed)
-            ORACLE_MUST(o, wide && memcmp(wide, known->at[i], sizeof(*wide)) == 0,
+            ORACLE_MUST(o,
+                        wide ? memcmp(wide, known->at[i], sizeof(*wide)) == 0 : was_lost(known, i),
                         "%s: element %llu of vector %u is %s", when, (unsigned long long)i, v,
                         wide ? "another" : "gone");
         else
