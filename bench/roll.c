@@ -6,8 +6,9 @@
  * that rolls, then as many records into a log of one segment whose pages are all in place. The
  * appender is not pinned, since the threads that prepare would be pinned with it. Segments are
  * dropped by a call that is not public yet, so this program alone sees the library's own headers.
- * At a pace, the loop in place is run a second time while a thread writes as much to plain files as
- * rolling makes ready: what a busy disk alone does to the latency of stores into memory.
+ * At a pace, the loop in place is run a second time on pages that were made some seconds before, as
+ * those of a spare are, while a thread writes as much to plain files as rolling makes ready: what the
+ * machine does to the latency of stores into such memory.
  *
  *   -r   runs of each figure     -s   segments that a run goes through
  */
@@ -148,28 +149,34 @@ static void *plain_main(void *context)
 
 /* ---- at a pace -------------------------------------------------------------------------------- */
 
-enum { ROLLS, PLACE, BUSY, KINDS };
+enum { ROLLS, PLACE, AGED, KINDS };
 
-static void paced_still(struct bench_hist *hist, int *fd)
+static void paced_still(struct bench_hist *hist)
 {
-    const uint64_t n = bench_records(SEGMENT, PAYLOAD);
     struct rolling still;
-    pthread_t writer;
 
     still_open(&still);
-    if (fd)
-        bench_sys(-pthread_create(&writer, NULL, plain_main, fd), "pthread_create");
-    append_paced(&still, n, hist);
-    if (fd)
-        pthread_join(writer, NULL);
+    append_paced(&still, bench_records(SEGMENT, PAYLOAD), hist);
     rolling_close(&still);
+}
+
+/* Its pages have been there as long as those of a spare, and the disk is as busy. */
+static void paced_aged(struct rolling *aged, struct bench_hist *hist, int *fd)
+{
+    pthread_t writer;
+
+    if (pthread_create(&writer, NULL, plain_main, fd) != 0)
+        bench_die("pthread_create");
+    append_paced(aged, bench_records(SEGMENT, PAYLOAD), hist);
+    pthread_join(writer, NULL);
+    rolling_close(aged);
 }
 
 static void paced_run(struct bench_hist hists[KINDS], bool drops)
 {
     const uint64_t n = bench_records(SEGMENT, PAYLOAD);
     int *fds = calloc(bench.segments, sizeof(*fds));
-    struct rolling rolls;
+    struct rolling rolls, aged;
 
     if (!fds)
         bench_die("calloc");
@@ -177,9 +184,10 @@ static void paced_run(struct bench_hist hists[KINDS], bool drops)
     append_flat(&rolls, n / 2); /* so that each roll comes in the middle */
     bench_sleep(200000000);     /* what is prepared for a log that gets busy is prepared by then */
     for (unsigned i = 0; i < bench.segments; i++) {
+        still_open(&aged);
         append_paced(&rolls, n, &hists[ROLLS]);
-        paced_still(&hists[PLACE], NULL);
-        paced_still(&hists[BUSY], &fds[i]);
+        paced_still(&hists[PLACE]);
+        paced_aged(&aged, &hists[AGED], &fds[i]);
         if (drops)
             close(fds[i]);
     }
@@ -216,7 +224,7 @@ static void paced(const char *section, bool drops)
     for (int k = 0; k < KINDS; k++) {
         bench_text("contender", "%s",
                    k == PLACE  ? "floor: pages in place, no roll"
-                   : k == BUSY ? "floor: the same, plain files written"
+                   : k == AGED ? "floor: the same, made before, files written"
                    : drops     ? "rolling, segments dropped and recycled"
                                : "rolling, all kept");
         for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
