@@ -344,8 +344,8 @@ SEGLOG_API int seglog_consumer_next(struct seglog_consumer *consumer, struct seg
 SEGLOG_API int seglog_consumer_batch(struct seglog_consumer *consumer, struct seglog_view *out,
                                      int max);
 
-/* Messages of one length, one behind the other: those of number k < count has its bytes, first.len of
- * them, at (const char *)first.data + k * stride. */
+/* Messages of one length, one behind the other: number k < count has its bytes, first.len of them, at
+ * (const char *)first.data + k * stride. */
 struct seglog_run {
     struct seglog_view first;
     size_t stride;

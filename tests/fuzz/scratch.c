@@ -4,31 +4,17 @@
 #include "fuzz/scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "fuzz/fuzz.h"
+#include "support/dir_empty.h"
 
 static char dir[64];
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    if (ftw->level > 0)
-        (void)remove(path);
-    return 0;
-}
-
-static void empty(void)
-{
-    (void)nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 static void at_exit(void)
 {
-    empty();
+    dir_empty(dir);
     (void)rmdir(dir);
 }
 
@@ -40,7 +26,7 @@ const char *scratch_empty(void)
         must(mkdtemp(dir) != NULL);
         must(atexit(at_exit) == 0);
     }
-    empty();
+    dir_empty(dir);
     return dir;
 }
 

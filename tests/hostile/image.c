@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "log/handle.h"
+#include "support/dir_empty.h"
 #include "sys/clock.h"
 
 #define SIZE SEGMENT_SIZE_MIN
@@ -137,20 +137,6 @@ void image_free(struct image *image)
     free(image);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    if (ftw->level > 0)
-        (void)remove(path);
-    return 0;
-}
-
-void image_clear(const char *dir)
-{
-    (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 /* ---- the log -------------------------------------------------------------------------------- */
 
 static void append_one(struct image *image, struct seglog_appender *appender)
@@ -230,7 +216,7 @@ struct image *image_make(void)
     must(seglog_appender_claim(appender, 64, &claim) == 0);
     take_directory(image, dir);
     must(seglog_appender_close(appender) == 0 && seglog_log_close(log) == 0);
-    image_clear(dir);
+    dir_empty(dir);
     must(rmdir(dir) == 0);
     return image;
 }
@@ -260,7 +246,7 @@ struct image *image_make_small(void)
     must(log_drop_oldest(log) == 0);
     must(seglog_appender_close(appender) == 0 && seglog_log_close(log) == 0);
     take_directory(image, dir);
-    image_clear(dir);
+    dir_empty(dir);
     must(rmdir(dir) == 0);
     return image;
 }
@@ -336,7 +322,7 @@ void image_settle(struct image *image, const char *dir, enum image_boot boot)
 {
     int dirfd;
 
-    image_clear(dir);
+    dir_empty(dir);
     image_write(image, dir);
     if (boot == IMAGE_COPIED)
         return;

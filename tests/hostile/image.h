@@ -62,7 +62,6 @@ enum image_boot {
 void image_settle(struct image *image, const char *dir, enum image_boot boot);
 /* Make the directory's files what the image says now; those that are there keep their inodes. */
 void image_write(const struct image *image, const char *dir);
-void image_clear(const char *dir);
 
 struct seen {
     int info;

@@ -17,6 +17,7 @@
 
 #include "image.h"
 #include "log/view.h"
+#include "support/number.h"
 #include "support/tmpdir.h"
 
 #define ROUNDS       250u
@@ -221,13 +222,6 @@ static void play_in_child(const struct image *truth, const char *dir, uint64_t s
               "%s %d; SEGLOG_FUZZ_SEED=%" PRIu64 " plays it again; left in %s",
               WIFSIGNALED(status) ? "killed by signal" : "status",
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), seed, dir);
-}
-
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
 Test(mutate, no_spoiled_log_crashes_hangs_or_lies, .timeout = 3600)

@@ -18,6 +18,7 @@
 #include "hostile/state.h"
 #include "hostile/workers.h"
 #include "support/child.h"
+#include "support/number.h"
 #include "sys/clock.h"
 
 #define SHOWN_MAX 20u
@@ -178,8 +179,8 @@ static void run(enum state_kind kind, spoil *how)
 
     tally->kind = kind;
     tally->spoil = how;
-    tally->seed = workers_number("SEGLOG_SWEEP_SEED", clock_monotonic_ns());
-    tally->part = workers_number("SEGLOG_SWEEP", 0);
+    tally->seed = number_from("SEGLOG_SWEEP_SEED", clock_monotonic_ns());
+    tally->part = number_from("SEGLOG_SWEEP", 0);
     if (access("/dev/shm", W_OK) == 0)
         (void)setenv("TMPDIR", "/dev/shm", 1); /* this is not about disks */
     good = workers_run(2, work, tally);

@@ -18,6 +18,7 @@
 #include "hostile/workers.h"
 #include "log/view.h"
 #include "support/child.h"
+#include "support/number.h"
 #include "sys/clock.h"
 
 #define TOLD_MAX 20u /* of what is undetected */
@@ -277,7 +278,7 @@ static void each_double(struct sweep *sweep)
 static void work(const struct worker *worker, void *context)
 {
     const bool quick = getenv("SEGLOG_TEST_QUICK") != NULL;
-    const uint64_t part = workers_number("SEGLOG_SWEEP", quick ? PART_QUICK : PART);
+    const uint64_t part = number_from("SEGLOG_SWEEP", quick ? PART_QUICK : PART);
     struct tally *tally = context;
 
     for (int boot = IMAGE_COPIED; boot < IMAGE_BOOTS; boot++) {
@@ -296,7 +297,7 @@ static void work(const struct worker *worker, void *context)
 
 static void run(void (*spoil)(struct sweep *sweep), const char *what)
 {
-    const uint64_t seed = workers_number("SEGLOG_SWEEP_SEED", clock_monotonic_ns());
+    const uint64_t seed = number_from("SEGLOG_SWEEP_SEED", clock_monotonic_ns());
     struct tally *tally = child_shared(sizeof(*tally));
     struct image *truth = image_make_small();
     bool good;

@@ -24,13 +24,6 @@ uint64_t workers_mix(uint64_t x)
     return x ^ x >> 33;
 }
 
-uint64_t workers_number(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text && *text ? strtoull(text, NULL, 0) : otherwise;
-}
-
 bool workers_run(unsigned each_core, worker_main *work, void *context)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);

@@ -24,9 +24,6 @@ typedef void worker_main(const struct worker *worker, void *context);
  * what. each_core: how many of them there are for a processor */
 bool workers_run(unsigned each_core, worker_main *work, void *context);
 
-/* A number from the environment. */
-uint64_t workers_number(const char *variable, uint64_t otherwise);
-
 /* Bits that have nothing to do with those of x. */
 uint64_t workers_mix(uint64_t x);
 

@@ -20,23 +20,23 @@
 #include "powercut/copies.h"
 #include "powercut/disk.h"
 #include "powercut/harm.h"
+#include "powercut/images.h"
 #include "powercut/keep.h"
 #include "powercut/maps.h"
 #include "powercut/state.h"
 
 #include "support/check.h"
+#include "support/number.h"
 #include "support/tmpdir.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/wait.h>
 
 #define MOMENTS      6u  /* of one seed, between operations */
@@ -67,46 +67,18 @@ struct run {
     struct bed bed;
     struct dice dice; /* for images */
     uint8_t uuid[16];
-    char top[256];
-    uint64_t made;       /* images of this seed, for their names */
-    uint64_t seen[4096]; /* hashes of this seed */
-    size_t seen_count;
+    struct images images;
 };
-
-static uint64_t setting(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
 
 /* ---- one image ------------------------------------------------------------------------------ */
 
-static bool is_new(struct run *r, uint64_t hash)
-{
-    for (size_t i = 0; i < r->seen_count; i++)
-        if (r->seen[i] == hash)
-            return false;
-    if (r->seen_count < sizeof(r->seen) / sizeof(r->seen[0]))
-        r->seen[r->seen_count++] = hash;
-    return true;
-}
-
-static void remove_image(const char *image)
-{
-    tmpdir_remove(strdup(image));
-}
-
 /* The next image of the disk on top, at `path`. false: there was such a one, and it is gone again. */
-static bool make_image(struct run *r, char path[300], unsigned index)
+static bool make_image(struct run *r, char path[IMAGE_PATH], unsigned index)
 {
     uint64_t hash, place;
 
-    snprintf(path, 300, "%s/%llu", r->top, (unsigned long long)++r->made);
-    hash = disk_image(path, &r->dice, index);
-    if (!is_new(r, hash)) {
+    if (!images_make(&r->images, &r->dice, index, path, &hash)) {
         atomic_fetch_add(&r->tally->same, 1);
-        remove_image(path);
         return false;
     }
     place = atomic_fetch_add(&r->tally->images, 1);
@@ -133,7 +105,7 @@ static void cut_now(void *context)
 {
     const struct moment *m = context;
     struct oracle known = *m->truth;
-    char image[300];
+    char image[IMAGE_PATH];
 
     /* What every process can read of durability counts as acknowledged from that moment on. */
     if (m->log && *m->log) {
@@ -148,7 +120,7 @@ static void cut_now(void *context)
             continue;
         atomic_fetch_add(m->counter, 1);
         check_image(m->run, &known, image, m->due, m->depth);
-        remove_image(image);
+        image_remove(image);
     }
 }
 
@@ -253,7 +225,7 @@ static void check_image(struct run *r, const struct oracle *truth, const char *i
     bool watched = false;
 
     *o = *truth;
-    o->image = r->made;
+    o->image = r->images.made;
     snprintf(b.dir, sizeof(b.dir), "%s", image);
     before = look(o, image);
     ORACLE_MUST(o, !due || (due->first == before.first && due->end == before.end),
@@ -292,7 +264,7 @@ static void check_image(struct run *r, const struct oracle *truth, const char *i
 static void cut_making(void *context)
 {
     struct run *r = context;
-    char image[300];
+    char image[IMAGE_PATH];
 
     for (unsigned i = 0; i < IMAGES_REC; i++) {
         struct seglog_log *log;
@@ -306,7 +278,7 @@ static void cut_making(void *context)
                     seglog_status_name(rc));
         ORACLE_OK(&r->o, seglog_log_open(image, NULL, &log));
         ORACLE_OK(&r->o, seglog_log_close(log));
-        remove_image(image);
+        image_remove(image);
     }
 }
 
@@ -325,10 +297,9 @@ static void begin(struct run *r, uint64_t seed)
     r->o.has_state = seed % STATE_EVERY == 0;
     r->o.has_maps = seed % STATE_EVERY == MAPS_AT;
     r->dice = dice_of(seed ^ UINT64_C(0xD1CE));
-    r->seen_count = 0;
-    r->made = 0;
+    images_begin(&r->images);
     *b = (struct bed){.o = &r->o, .dice = dice_of(seed), .level = options.sync};
-    snprintf(b->dir, sizeof(b->dir), "%s/log", r->top);
+    snprintf(b->dir, sizeof(b->dir), "%s/log", r->images.top);
     disk_must(mkdir(b->dir, 0750) == 0, b->dir);
     disk_push(b->dir, seed);
     disk_cut_at(1 + dice_below(&r->dice, 16), cut_making, r);
@@ -349,7 +320,7 @@ static void adopt(struct run *r, const char *image)
     disk_cut_at(0, NULL, NULL);
     disk_pop();
     work_detach(b);
-    remove_image(b->dir);
+    image_remove(b->dir);
     snprintf(b->dir, sizeof(b->dir), "%s", image);
     disk_push(b->dir, dice_roll(&r->dice));
     before = look(b->o, image);
@@ -357,7 +328,7 @@ static void adopt(struct run *r, const char *image)
     work_attach_second(b);
 }
 
-static bool image_of_copy(void *context, char path[300], unsigned index)
+static bool image_of_copy(void *context, char path[IMAGE_PATH], unsigned index)
 {
     return make_image(context, path, index);
 }
@@ -368,9 +339,9 @@ static void copy(struct run *r)
     struct copies c = {.o = &r->o,
                        .dice = &r->dice,
                        .dir = r->bed.dir,
-                       .top = r->top,
+                       .top = r->images.top,
                        .image = image_of_copy,
-                       .remove = remove_image,
+                       .remove = image_remove,
                        .context = r};
 
     copies_try(&c);
@@ -386,7 +357,7 @@ static void one_seed(struct run *r, uint64_t seed)
                                        .log = &r->bed.logs[0],
                                        .images = IMAGES_IN,
                                        .counter = &r->tally->in_calls};
-        char image[300], next[300] = "";
+        char image[IMAGE_PATH], next[IMAGE_PATH] = "";
 
         disk_cut_at(1 + dice_below(&r->dice, 60), cut_now, (void *)(uintptr_t)&in_call);
         work(&r->bed);
@@ -400,7 +371,7 @@ static void one_seed(struct run *r, uint64_t seed)
                 continue;
             }
             check_image(r, &r->o, image, NULL, 0);
-            remove_image(image);
+            image_remove(image);
         }
         if (*next)
             adopt(r, next);
@@ -410,7 +381,7 @@ static void one_seed(struct run *r, uint64_t seed)
     disk_pop();
     if (seed % COPY_EVERY / 4 == 2 && seed % 4 == seed / COPY_EVERY % 4)
         copy(r);
-    remove_image(r->bed.dir);
+    image_remove(r->bed.dir);
 }
 
 /* ---- workers -------------------------------------------------------------------------------- */
@@ -431,8 +402,7 @@ static _Noreturn void work_off(struct tally *tally, const char *top, unsigned wo
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     disk_must(r != NULL, "memory");
     r->tally = tally;
-    snprintf(r->top, sizeof(r->top), "%s/%u", top, worker);
-    disk_must(mkdir(r->top, 0750) == 0, r->top);
+    images_open(&r->images, top, worker);
     do {
         const uint64_t seed = only ? only : atomic_fetch_add(&tally->seed, 1);
 
@@ -442,19 +412,6 @@ static _Noreturn void work_off(struct tally *tally, const char *top, unsigned wo
     } while (!only && atomic_load(&tally->images) < tally->target && !atomic_load(&tally->failed));
     count_up(tally);
     _exit(0);
-}
-
-/* In memory, where there is room: most of the work is that of the file system. */
-static char *top_make(void)
-{
-    char *path = strdup("/dev/shm/seglog-powercut-XXXXXX");
-    struct statfs st;
-
-    if (path && statfs("/dev/shm", &st) == 0 && st.f_type == TMPFS_MAGIC &&
-        (uint64_t)st.f_bavail * (uint64_t)st.f_bsize > UINT64_C(256) << 20 && mkdtemp(path))
-        return path;
-    free(path);
-    return tmpdir_make();
 }
 
 static struct tally *tally_make(uint64_t target)
@@ -467,7 +424,7 @@ static struct tally *tally_make(uint64_t target)
     cr_assert_neq(t, MAP_FAILED);
     t->target = target;
     t->capacity = capacity;
-    atomic_store(&t->seed, setting("SEGLOG_FROM", 1));
+    atomic_store(&t->seed, number_from("SEGLOG_FROM", 1));
     return t;
 }
 
@@ -535,13 +492,13 @@ static void join(struct tally *t, const pid_t *pids, unsigned workers)
 
 Test(powercut, what_was_acknowledged_survives_and_nothing_is_invented, .timeout = 7200)
 {
-    const uint64_t only = setting("SEGLOG_SEED", 0);
-    const uint64_t images = setting("SEGLOG_CUTS", getenv("SEGLOG_TEST_QUICK") ? 300 : 3000);
+    const uint64_t only = number_from("SEGLOG_SEED", 0);
+    const uint64_t images = number_from("SEGLOG_CUTS", getenv("SEGLOG_TEST_QUICK") ? 300 : 3000);
     const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned workers = (unsigned)setting("SEGLOG_JOBS", cpus > 0 ? (uint64_t)cpus : 1);
+    unsigned workers = (unsigned)number_from("SEGLOG_JOBS", cpus > 0 ? (uint64_t)cpus : 1);
     struct tally *tally = tally_make(images);
     const uint64_t from = tally->seed;
-    char *top = top_make();
+    char *top = images_top();
     pid_t pids[WORKERS_MAX];
 
     if (only || workers == 0)

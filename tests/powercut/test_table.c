@@ -13,10 +13,12 @@
  */
 #include "powercut/calls.h"
 #include "powercut/disk.h"
+#include "powercut/images.h"
 #include "powercut/oracle.h"
 
 #include "support/check.h"
 #include "support/child.h"
+#include "support/number.h"
 #include "support/tmpdir.h"
 
 #include <seglog/table.h>
@@ -65,10 +67,8 @@ struct run {
     struct dice dice;  /* for what is done */
     struct dice draws; /* for images */
     uint32_t level;
-    char top[256], dir[300];
-    uint64_t made;
-    uint64_t seen[4096];
-    size_t seen_count;
+    char dir[IMAGE_PATH];
+    struct images images;
 };
 
 /* ---- at work ------------------------------------------------------------------------------------- */
@@ -256,26 +256,13 @@ static void check_content(struct run *r, const struct story *s, const struct con
 
 /* ---- one image ------------------------------------------------------------------------------------ */
 
-static bool is_new(struct run *r, uint64_t hash)
+static bool make_image(struct run *r, char path[IMAGE_PATH], unsigned index)
 {
-    for (size_t i = 0; i < r->seen_count; i++)
-        if (r->seen[i] == hash)
-            return false;
-    if (r->seen_count < sizeof(r->seen) / sizeof(r->seen[0]))
-        r->seen[r->seen_count++] = hash;
-    return true;
-}
+    uint64_t hash;
+    const bool is_new = images_make(&r->images, &r->draws, index, path, &hash);
 
-static bool make_image(struct run *r, char path[300], unsigned index)
-{
-    snprintf(path, 300, "%s/%llu", r->top, (unsigned long long)++r->made);
-    if (is_new(r, disk_image(path, &r->draws, index))) {
-        atomic_fetch_add(&r->tally->images, 1);
-        return true;
-    }
-    atomic_fetch_add(&r->tally->same, 1);
-    tmpdir_remove(strdup(path));
-    return false;
+    atomic_fetch_add(is_new ? &r->tally->images : &r->tally->same, 1);
+    return is_new;
 }
 
 /* A moment in the middle of something, and what was found after the cuts that came there. */
@@ -294,14 +281,14 @@ static struct content check_image(struct run *r, const struct story *truth, cons
 static void cut_now(void *context)
 {
     struct moment *m = context;
-    char image[300];
+    char image[IMAGE_PATH];
 
     for (unsigned i = 0; i < m->images; i++) {
         if (!make_image(m->run, image, i))
             continue;
         atomic_fetch_add(m->counter, 1);
         m->found[m->count++] = check_image(m->run, m->truth, image, m->depth);
-        tmpdir_remove(strdup(image));
+        image_remove(image);
     }
 }
 
@@ -363,7 +350,7 @@ static struct content check_image(struct run *r, const struct story *truth, cons
     struct content found;
 
     *s = *truth;
-    s->image = r->made;
+    s->image = r->images.made;
     found = recover(r, truth, s, image, depth, &table);
     s->states[0] = found;
     s->count = 0;
@@ -390,9 +377,8 @@ static void start(struct run *r, uint64_t seed)
     r->story.seed = seed;
     r->dice = dice_of(seed);
     r->draws = dice_of(seed ^ UINT64_C(0xD1CE));
-    r->seen_count = 0;
-    r->made = 0;
-    snprintf(r->dir, sizeof(r->dir), "%s/log", r->top);
+    images_begin(&r->images);
+    snprintf(r->dir, sizeof(r->dir), "%s/log", r->images.top);
     disk_must(mkdir(r->dir, 0750) == 0, r->dir);
     disk_push(r->dir, seed);
     ORACLE_OK(&r->story, seglog_log_create(r->dir, &options));
@@ -420,10 +406,10 @@ static void adopt(struct run *r, const char *image)
 
     seglog_table_close(r->table);
     disk_pop();
-    tmpdir_remove(strdup(r->dir));
+    image_remove(r->dir);
     snprintf(r->dir, sizeof(r->dir), "%s", image);
     disk_push(r->dir, dice_roll(&r->draws));
-    s->image = r->made;
+    s->image = r->images.made;
     s->states[0] = recover(r, s, s, image, DEPTH_MAX, &r->table);
     s->count = 0;
 }
@@ -434,7 +420,7 @@ static void one_seed(struct run *r, uint64_t seed)
     for (unsigned i = 0; i < MOMENTS && !atomic_load(&r->tally->failed); i++) {
         struct moment m = {
             .run = r, .truth = &r->story, .images = IMAGES_IN, .counter = &r->tally->in_calls};
-        char image[300], next[300] = "";
+        char image[IMAGE_PATH], next[IMAGE_PATH] = "";
 
         disk_cut_at(1 + dice_below(&r->draws, r->level == SEGLOG_SYNC_RECORD ? 60 : 25), cut_now,
                     &m);
@@ -448,24 +434,17 @@ static void one_seed(struct run *r, uint64_t seed)
                 continue;
             }
             (void)check_image(r, &r->story, image, 0);
-            tmpdir_remove(strdup(image));
+            image_remove(image);
         }
         if (*next)
             adopt(r, next);
     }
     seglog_table_close(r->table);
     disk_pop();
-    tmpdir_remove(strdup(r->dir));
+    image_remove(r->dir);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------ */
-
-static uint64_t setting(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
 
 static _Noreturn void work_off(struct tally *tally, const char *top, unsigned worker)
 {
@@ -474,8 +453,7 @@ static _Noreturn void work_off(struct tally *tally, const char *top, unsigned wo
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     disk_must(r != NULL, "memory");
     r->tally = tally;
-    snprintf(r->top, sizeof(r->top), "%s/%u", top, worker);
-    disk_must(mkdir(r->top, 0750) == 0, r->top);
+    images_open(&r->images, top, worker);
     for (uint64_t seed = tally->only ? tally->only : tally->from + worker;; seed += WORKERS) {
         alarm(SEED_LIMIT_S);
         one_seed(r, seed);
@@ -501,17 +479,15 @@ static void report(const struct tally *t)
 Test(powercut, a_table_with_a_log_is_what_it_was_after_one_of_its_changes, .timeout = 7200)
 {
     struct tally *tally = child_shared(sizeof(*tally));
-    const uint64_t cuts = setting("SEGLOG_CUTS", 0);
+    const uint64_t cuts = number_from("SEGLOG_CUTS", 0);
     const unsigned workers = getenv("SEGLOG_SEED") ? 1 : WORKERS;
     pid_t pids[WORKERS];
     char *top;
 
-    if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
-        (void)setenv("TMPDIR", "/dev/shm", 1); /* most of the work is that of the file system */
-    top = tmpdir_make();
+    top = images_top();
     tally->target = cuts ? cuts / 40 : getenv("SEGLOG_TEST_QUICK") ? 100 : 1000;
-    tally->from = setting("SEGLOG_FROM", 1);
-    tally->only = setting("SEGLOG_SEED", 0);
+    tally->from = number_from("SEGLOG_FROM", 1);
+    tally->only = number_from("SEGLOG_SEED", 0);
     fflush(NULL);
     for (unsigned i = 0; i < workers; i++) {
         pids[i] = fork();

@@ -22,6 +22,7 @@
 #include "support/calls.h"
 #include "support/check.h"
 #include "support/child.h"
+#include "support/number.h"
 #include "support/tmpdir.h"
 #include "sys/clock.h"
 
@@ -299,13 +300,6 @@ static void tell(const struct kills *kills, const struct seen *seen, uint64_t se
             fprintf(stderr, " %s %" PRIu64, calls_name((enum call)i),
                     atomic_load(&kills->killed_in[i]));
     fprintf(stderr, "\n");
-}
-
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
 static void play_all(bool is_disk)

@@ -8,12 +8,12 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "support/dir_empty.h"
 
 char *tmpdir_path(const char *dir, const char *name)
 {
@@ -32,20 +32,12 @@ char *tmpdir_make(void)
     return path;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    (void)remove(path);
-    return 0; /* go on: what is left over shows when the directory itself goes */
-}
-
 void tmpdir_remove(char *path)
 {
     if (!path)
         return;
-    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dir_empty(path);
+    (void)remove(path);
     cr_assert(access(path, F_OK) != 0, "%s could not be removed", path);
     free(path);
 }
